@@ -1,0 +1,22 @@
+"""One decorator for every kernel function: compiled by Numba, or the same Python when Numba is switched off."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import numba
+import numpy as np
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def compiled(function: Function) -> Function:
+    """Compile `function` and keep the machine code on disk.
+
+    With NUMBA_DISABLE_JIT=1 the function runs as written. Its 64-bit hashes wrap around on purpose, which NumPy's scalars would
+    warn of, so that warning is off inside it.
+    """
+    if numba.config.DISABLE_JIT:  # type: ignore[attr-defined]
+        return np.errstate(over="ignore")(function)
+    return numba.njit(cache=True, error_model="numpy")(function)
