@@ -1,0 +1,26 @@
+"""Profiles: measured figures of servers, devices, networks and draft/target pairs, each with unit, source and status."""
+
+from wisp_gym.profiles.acceptance import AcceptanceProfile
+from wisp_gym.profiles.device import DeviceProfile
+from wisp_gym.profiles.figures import Figure, Profile, Source
+from wisp_gym.profiles.load import acceptance, device, digest, names, network, path_of, server, shared_sources
+from wisp_gym.profiles.network import NetworkProfile
+from wisp_gym.profiles.server import ServerProfile
+
+__all__ = [
+    "AcceptanceProfile",
+    "DeviceProfile",
+    "Figure",
+    "NetworkProfile",
+    "Profile",
+    "ServerProfile",
+    "Source",
+    "acceptance",
+    "device",
+    "digest",
+    "names",
+    "network",
+    "path_of",
+    "server",
+    "shared_sources",
+]

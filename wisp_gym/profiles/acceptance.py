@@ -1,0 +1,158 @@
+"""How often a target model accepts what a draft model proposes: the published figures, and the generator fitted to them."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
+
+from wisp_gym._validation import Checked
+from wisp_gym.errors import InputError, unknown
+from wisp_gym.profiles.figures import Cited, Figure, Name, Named, Profile, Series
+
+FIXED_LENGTHS = 33
+"""Entries of `expected_accepted`: draft lengths 0 to 32."""
+
+Probability = Annotated[float, Field(ge=0, le=1)]
+
+
+class AcceptanceRate(Figure):
+    """Accepted over drafted tokens when every round drafts `k` tokens, over a task."""
+
+    task: Name
+    k: int = Field(ge=1, le=64)
+    value: Probability
+
+
+class Survival(Series):
+    """values[i] = P(the first i + 1 drafted tokens are accepted) when every round drafts `k` tokens, over a task.
+
+    rounds: how many rounds were counted, if published.
+    """
+
+    task: Name
+    k: int = Field(ge=1, le=64)
+    rounds: int | None = Field(default=None, ge=1)
+    values: tuple[Probability, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _check(self) -> Survival:
+        if len(self.values) != self.k:
+            raise ValueError(f"{len(self.values)} values for k = {self.k}: must be equal")
+        if any(b > a for a, b in zip(self.values, self.values[1:], strict=False)):
+            raise ValueError("values must not increase")
+        return self
+
+
+class Parameters(Checked):
+    """Numbers by name, of one unit."""
+
+    unit: Name
+    values: dict[str, float]
+
+
+class Thresholds(Checked):
+    """Stop scores by recall: the threshold that this share of the accepted tokens passes."""
+
+    unit: Name
+    values: dict[float, float] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _check(self) -> Thresholds:
+        if any(not 0 < recall < 1 for recall in self.values):
+            raise ValueError("a recall must lie between 0 and 1")
+        scores = [self.values[recall] for recall in sorted(self.values)]
+        if any(b > a for a, b in zip(scores, scores[1:], strict=False)):
+            raise ValueError("thresholds must not increase with recall")
+        return self
+
+
+class Expected(Checked):
+    """Mean number of accepted tokens in a round of k drafted ones, k = 0 to 32."""
+
+    unit: Name
+    values: tuple[float, ...] = Field(min_length=FIXED_LENGTHS, max_length=FIXED_LENGTHS)
+
+    @model_validator(mode="after")
+    def _check(self) -> Expected:
+        if self.values[0] != 0 or any(b < a for a, b in zip(self.values, self.values[1:], strict=False)):
+            raise ValueError("values must start at 0 and not decrease")
+        return self
+
+
+class Fitted(Cited):
+    """What a calibration run wrote: the generator's parameters and what follows from them; `reached` says how well it fits."""
+
+    generator: Parameters
+    stop_thresholds: Thresholds
+    expected_accepted: Expected
+    reached: Parameters | None = None
+
+
+class AcceptanceProfile(Profile):
+    """Acceptance of one draft by one target model."""
+
+    draft: Name
+    target: Name
+    acceptance_rate: tuple[AcceptanceRate, ...] = ()
+    survival: tuple[Survival, ...] = ()
+    statistics: tuple[Named, ...] = ()
+    fitted: Fitted
+
+    @model_validator(mode="after")
+    def _check(self) -> AcceptanceProfile:
+        if not self.acceptance_rate and not self.survival:
+            raise ValueError("acceptance_rate or survival must hold a measured figure")
+        return self
+
+    @property
+    def generator(self) -> dict[str, float]:
+        """The stream generator's parameters by name (units: wisp_gym/world/streams.py)."""
+        return dict(self.fitted.generator.values)
+
+    @property
+    def stop_thresholds(self) -> dict[float, float]:
+        """Stop score by recall on accepted tokens."""
+        return dict(self.fitted.stop_thresholds.values)
+
+    def stop_threshold(self, recall: float) -> float:
+        """Return the stop score that a share `recall` of the accepted tokens passes.
+
+        :raises InputError: where that recall has no threshold
+        """
+        for known, threshold in self.fitted.stop_thresholds.values.items():
+            if abs(known - recall) < 1e-9:
+                return threshold
+        known_recalls = sorted(self.fitted.stop_thresholds.values)
+        raise unknown(f"recall in acceptance profile {self.name}", f"{recall:g}", map(str, known_recalls))
+
+    @property
+    def expected_accepted(self) -> NDArray[np.float64]:
+        """Mean accepted tokens float64[33] of a round of k drafted ones, k = 0 to 32."""
+        return np.array(self.fitted.expected_accepted.values, dtype=np.float64)
+
+    def measured_rate(self, k: int, task: str | None = None) -> float:
+        """Return the published share of accepted tokens at fixed draft length k.
+
+        :param task: the task it was measured on; None takes the first entry for k
+        :raises InputError: where nothing was published for k and the task
+        """
+        for entry in self.acceptance_rate:
+            if entry.k == k and task in (None, entry.task):
+                return entry.value
+        known = sorted({f"k={entry.k} {entry.task}" for entry in self.acceptance_rate})
+        raise InputError(f"acceptance profile {self.name}: no rate for k={k}, task={task}; known: {', '.join(known)}")
+
+    def measured_survival(self, k: int, task: str | None = None) -> NDArray[np.float64]:
+        """Return float64[k]: the published P(first i + 1 accepted) at fixed draft length k.
+
+        :param task: the task it was measured on; None takes the first entry for k
+        :raises InputError: where nothing was published for k and the task
+        """
+        for entry in self.survival:
+            if entry.k == k and task in (None, entry.task):
+                return np.array(entry.values, dtype=np.float64)
+        known = sorted({f"k={entry.k} {entry.task}" for entry in self.survival})
+        raise InputError(f"acceptance profile {self.name}: no survival for k={k}, task={task}; known: {', '.join(known)}")
