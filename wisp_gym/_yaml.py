@@ -15,7 +15,9 @@ from wisp_gym.errors import InputError
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 16
 
-FLOAT = re.compile(r"^[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?$|^[-+]?\.(inf|Inf|INF)$|^\.(nan|NaN|NAN)$")
+FLOAT = re.compile(
+    r"^[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?$|^[-+]?\.(inf|Inf|INF)$|^\.(nan|NaN|NAN)$"
+)
 
 
 class PlainLoader(yaml.SafeLoader):
@@ -62,12 +64,18 @@ def _construct_float(loader: PlainLoader, node: ScalarNode) -> float:
 
 def _construct_int(loader: PlainLoader, node: ScalarNode) -> int:
     if len(node.value) > 19:
-        raise yaml.MarkedYAMLError(None, None, f"the number {node.value[:20]}... is too long", node.start_mark)
+        raise yaml.MarkedYAMLError(
+            None, None, f"the number {node.value[:20]}... is too long", node.start_mark
+        )
     return int(node.value)
 
 
-PlainLoader.add_implicit_resolver("tag:yaml.org,2002:null", re.compile(r"^(~|null|Null|NULL|)$"), ["~", "n", "N", ""])
-PlainLoader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^([Tt]rue|TRUE|[Ff]alse|FALSE)$"), list("tTfF"))
+PlainLoader.add_implicit_resolver(
+    "tag:yaml.org,2002:null", re.compile(r"^(~|null|Null|NULL|)$"), ["~", "n", "N", ""]
+)
+PlainLoader.add_implicit_resolver(
+    "tag:yaml.org,2002:bool", re.compile(r"^([Tt]rue|TRUE|[Ff]alse|FALSE)$"), list("tTfF")
+)
 PlainLoader.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(r"^[-+]?[0-9]+$"), list("-+0123456789"))
 PlainLoader.add_implicit_resolver("tag:yaml.org,2002:float", FLOAT, list("-+.0123456789"))
 PlainLoader.add_constructor("tag:yaml.org,2002:float", _construct_float)

@@ -143,7 +143,9 @@ class AcceptanceProfile(Profile):
             if entry.k == k and task in (None, entry.task):
                 return entry.value
         known = sorted({f"k={entry.k} {entry.task}" for entry in self.acceptance_rate})
-        raise InputError(f"acceptance profile {self.name}: no rate for k={k}, task={task}; known: {', '.join(known)}")
+        raise InputError(
+            f"acceptance profile {self.name}: no rate for k={k}, task={task}; known: {', '.join(known)}"
+        )
 
     def measured_survival(self, k: int, task: str | None = None) -> NDArray[np.float64]:
         """Return float64[k]: the published P(first i + 1 accepted) at fixed draft length k.
@@ -155,4 +157,6 @@ class AcceptanceProfile(Profile):
             if entry.k == k and task in (None, entry.task):
                 return np.array(entry.values, dtype=np.float64)
         known = sorted({f"k={entry.k} {entry.task}" for entry in self.survival})
-        raise InputError(f"acceptance profile {self.name}: no survival for k={k}, task={task}; known: {', '.join(known)}")
+        raise InputError(
+            f"acceptance profile {self.name}: no survival for k={k}, task={task}; known: {', '.join(known)}"
+        )

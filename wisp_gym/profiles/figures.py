@@ -15,7 +15,17 @@ Status = Literal["measured", "reported", "composed", "assembled", "estimated"]
 FLAGGED: tuple[Status, ...] = ("assembled", "estimated")
 """Statuses that readers are warned of: put together from parts, or a guess."""
 
-FACTORS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9, "tok/s": 1.0, "tokens": 1.0, "W": 1.0, "1": 1.0, "TFLOP/s": 1e12}
+FACTORS = {
+    "s": 1.0,
+    "ms": 1e-3,
+    "us": 1e-6,
+    "ns": 1e-9,
+    "tok/s": 1.0,
+    "tokens": 1.0,
+    "W": 1.0,
+    "1": 1.0,
+    "TFLOP/s": 1e12,
+}
 """Factors from a figure's unit to the unit used in code (seconds, tokens, watts, FLOP/s)."""
 
 

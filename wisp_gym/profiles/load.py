@@ -114,7 +114,10 @@ def _shipped(model: type[AnyProfile], name: str) -> AnyProfile:
 @lru_cache(maxsize=1)
 def shared_sources() -> dict[str, Source]:
     """Return the sources that every profile may cite, by key."""
-    return {key: build(Source, entry, f"sources.yaml: {key}") for key, entry in read_mapping(DATA / "sources.yaml").items()}
+    return {
+        key: build(Source, entry, f"sources.yaml: {key}")
+        for key, entry in read_mapping(DATA / "sources.yaml").items()
+    }
 
 
 def check_sources(profile: AnyProfile, origin: str) -> AnyProfile:

@@ -25,7 +25,9 @@ class Quantiles(Series):
     @model_validator(mode="after")
     def _check(self) -> Quantiles:
         if len(self.probabilities) != len(self.values):
-            raise ValueError(f"{len(self.probabilities)} probabilities for {len(self.values)} values: must be equal")
+            raise ValueError(
+                f"{len(self.probabilities)} probabilities for {len(self.values)} values: must be equal"
+            )
         if self.probabilities[0] != 0 or self.probabilities[-1] != 1:
             raise ValueError("probabilities must start at 0 and end at 1")
         if any(b <= a for a, b in zip(self.probabilities, self.probabilities[1:], strict=False)):
@@ -75,7 +77,9 @@ class NetworkProfile(Profile):
         if (self.rtt is None) == (self.rtt_by_distance is None):
             raise ValueError("exactly one of rtt and rtt_by_distance must be given")
         if not 0 <= self.autocorrelation.value < 1:
-            raise ValueError(f"autocorrelation.value = {self.autocorrelation.value}: must be at least 0 and below 1")
+            raise ValueError(
+                f"autocorrelation.value = {self.autocorrelation.value}: must be at least 0 and below 1"
+            )
         if not 0 <= self.uplink.value <= 1:
             raise ValueError(f"uplink.value = {self.uplink.value}: must lie in 0..1")
         return self

@@ -8,7 +8,19 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import AfterValidator, Field, model_validator
 
-from wisp_gym.profiles.figures import FACTORS, Cited, Figure, Name, Named, Profile, Series, Table, at_least_zero, positive, time_figure
+from wisp_gym.profiles.figures import (
+    FACTORS,
+    Cited,
+    Figure,
+    Name,
+    Named,
+    Profile,
+    Series,
+    Table,
+    at_least_zero,
+    positive,
+    time_figure,
+)
 
 Time = Annotated[Figure, AfterValidator(time_figure)]
 NonNegative = Annotated[Figure, AfterValidator(at_least_zero)]
@@ -31,7 +43,9 @@ class PassTable(Series):
     @model_validator(mode="after")
     def _check(self) -> PassTable:
         if len(self.sum_new) != len(self.values):
-            raise ValueError(f"sum_new has {len(self.sum_new)} entries, values {len(self.values)}: must be equal")
+            raise ValueError(
+                f"sum_new has {len(self.sum_new)} entries, values {len(self.values)}: must be equal"
+            )
         if self.sum_new[0] != 1 or any(b <= a for a, b in zip(self.sum_new, self.sum_new[1:], strict=False)):
             raise ValueError("sum_new must start at 1 and increase")
         if self.unit not in ("s", "ms", "us", "ns") or min(self.values) <= 0:

@@ -1,0 +1,185 @@
+"""What a scenario file may say, key by key, and which combinations are impossible."""
+
+from __future__ import annotations
+
+import math
+from statistics import NormalDist
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from wisp_gym._validation import Checked
+
+Name = Annotated[str, Field(min_length=1, max_length=80)]
+ProfileName = Annotated[str, Field(min_length=1, max_length=1000)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Rate = Annotated[float, Field(gt=0, le=1000)]
+
+MAX_DEVICES = 65_536
+
+
+def _check_shares(shares: tuple[float, ...]) -> None:
+    if abs(math.fsum(shares) - 1) > 1e-6:
+        raise ValueError(f"shares {list(shares)} sum to {math.fsum(shares):g}, must sum to 1")
+
+
+class LogNormal(Checked):
+    """A log-normal law, clipped to [min, max]. sigma is that of the logarithm; 0 makes every draw the median."""
+
+    median: float = Field(ge=0, le=1e9)
+    sigma: float = Field(ge=0, le=3)
+    min: float = Field(ge=0, le=1e9)
+    max: float = Field(ge=0, le=1e9)
+
+    @model_validator(mode="after")
+    def _check(self) -> LogNormal:
+        if not self.min <= self.median <= self.max:
+            raise ValueError(f"min {self.min:g}, median {self.median:g}, max {self.max:g}: must not decrease")
+        return self
+
+    @property
+    def mean(self) -> float:
+        """Mean of the clipped law, in the unit of the median."""
+        if self.sigma == 0 or self.median == 0:
+            return self.median
+        normal, sigma = NormalDist(), self.sigma
+        low = (math.log(self.min / self.median) / sigma) if self.min > 0 else -math.inf
+        high = math.log(self.max / self.median) / sigma
+        whole = self.median * math.exp(sigma**2 / 2)
+        inside = whole * (normal.cdf(high - sigma) - normal.cdf(low - sigma))
+        return inside + self.min * normal.cdf(low) + self.max * normal.cdf(-high)
+
+
+class Server(Checked):
+    """The server and its engine's limits, the same for every controller.
+
+    profile: name or YAML file. max_batch: requests in one pass. max_new_tokens: new tokens in one pass. kv_tokens: tokens that
+    the KV memory holds, None for the profile's. block: tokens in a block of the prefix cache (1: sessions stay pinned; 16: a
+    paged cache). noise_cv: coefficient of variation of pass times, None for the profile's.
+    """
+
+    profile: ProfileName
+    max_batch: int = Field(ge=1, le=1024)
+    max_new_tokens: int = Field(default=2048, ge=64, le=2048)
+    kv_tokens: int | None = Field(default=None, ge=64, le=100_000_000)
+    block: int = Field(default=1, ge=1, le=1024)
+    noise_cv: float | None = Field(default=None, ge=0, le=1)
+
+
+class DeviceShare(Checked):
+    """A device profile and its share of the fleet."""
+
+    device: ProfileName
+    share: Share
+
+
+class NetworkShare(Checked):
+    """A network profile and its share of the fleet."""
+
+    network: ProfileName
+    share: Share
+
+
+class Fleet(Checked):
+    """The devices. With a trace each arrival has its own device, and `devices` is the most arrivals that are taken.
+
+    draft: the draft model. mix and networks: shares of each kind, drawn independently. allow_infeasible: also draw devices that
+    could not hold their class's rate if they had the server to themselves.
+    """
+
+    devices: int = Field(ge=1, le=MAX_DEVICES)
+    draft: Name
+    mix: tuple[DeviceShare, ...] = Field(min_length=1, max_length=16)
+    networks: tuple[NetworkShare, ...] = Field(min_length=1, max_length=16)
+    allow_infeasible: bool = False
+
+    @model_validator(mode="after")
+    def _check(self) -> Fleet:
+        kinds = {
+            "mix": [part.device for part in self.mix],
+            "networks": [part.network for part in self.networks],
+        }
+        for field, names in kinds.items():
+            if len(set(names)) < len(names):
+                raise ValueError(f"{field} = {names}: a name comes twice, must come once")
+        _check_shares(tuple(part.share for part in self.mix))
+        _check_shares(tuple(part.share for part in self.networks))
+        return self
+
+
+class Classes(Checked):
+    """SLO classes, loosest first.
+
+    rates_tps: tokens per second that a session must hold. shares: of the fleet. allowance_s: seconds before a session's
+    timeline starts. on_time_share: share of a session's tokens that must be on time. deadline: how WISP's scheduler reads
+    a deadline, from the round's start or from the session's timeline.
+    """
+
+    rates_tps: tuple[Rate, ...] = Field(default=(2.0, 4.0, 6.0, 8.0), min_length=1, max_length=4)
+    shares: tuple[Share, ...] = (0.25, 0.25, 0.25, 0.25)
+    allowance_s: float = Field(default=1.0, ge=0, le=3600)
+    on_time_share: float = Field(default=0.95, gt=0, le=1)
+    deadline: Literal["round", "timeline"] = "round"
+
+    @model_validator(mode="after")
+    def _check(self) -> Classes:
+        if len(self.shares) != len(self.rates_tps):
+            raise ValueError(
+                f"shares has {len(self.shares)} entries, rates_tps {len(self.rates_tps)}: must be equal"
+            )
+        if any(b <= a for a, b in zip(self.rates_tps, self.rates_tps[1:], strict=False)):
+            raise ValueError(f"rates_tps {list(self.rates_tps)} must increase")
+        _check_shares(self.shares)
+        return self
+
+    @property
+    def slowest_tps(self) -> float:
+        """Rate of the loosest class that has devices, tokens per second."""
+        return min(rate for rate, share in zip(self.rates_tps, self.shares, strict=True) if share > 0)
+
+
+class Workload(Checked):
+    """What is asked.
+
+    kind: `closed` (a device asks again some time after its answer is read) or `trace` (arrivals and lengths from a file).
+    prompt_tokens, output_tokens, think_s: laws of the closed loop. trace: the file. stretch: factor on its arrival times.
+    """
+
+    kind: Literal["closed", "trace"] = "closed"
+    prompt_tokens: LogNormal = LogNormal(median=100, sigma=0.4, min=16, max=400)
+    output_tokens: LogNormal = LogNormal(median=120, sigma=0.4, min=16, max=400)
+    think_s: LogNormal = LogNormal(median=1.5, sigma=0.5, min=0.2, max=10)
+    trace: str | None = None
+    stretch: float = Field(default=1.0, gt=0, le=1000)
+
+    @model_validator(mode="after")
+    def _check(self) -> Workload:
+        for name, law in (("prompt_tokens", self.prompt_tokens), ("output_tokens", self.output_tokens)):
+            if law.min < 1 or law.max > 1_000_000:
+                raise ValueError(f"{name}: min {law.min:g}, max {law.max:g}: must lie in 1..1000000 tokens")
+        return self
+
+
+class Acceptance(Checked):
+    """The acceptance profile of the draft and target pair."""
+
+    profile: ProfileName
+
+
+class ScenarioFile(Checked):
+    """A scenario as written in its file.
+
+    horizon_s: simulated seconds. warmup_s: seconds that are not counted, None for two cycles of the slowest class. episode_s:
+    simulated seconds of one episode of an environment.
+    """
+
+    name: Name
+    description: str = ""
+    server: Server
+    fleet: Fleet
+    classes: Classes = Classes()
+    workload: Workload = Workload()
+    acceptance: Acceptance
+    horizon_s: float = Field(gt=0, le=1_000_000)
+    warmup_s: float | None = Field(default=None, ge=0)
+    episode_s: float = Field(default=60.0, gt=0, le=1_000_000)
