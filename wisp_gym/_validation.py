@@ -1,4 +1,4 @@
-"""From data to a pydantic model; what does not fit becomes one line that names the field, the value and what is allowed."""
+"""From data to a pydantic model; what does not fit becomes one line: field, value, what is allowed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 class Checked(BaseModel):
-    """Base of every model that is read from a file: immutable, without unknown keys, NaN or silent conversions."""
+    """Base of every model that is read from a file: immutable, no unknown keys, NaN or silent conversions."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, strict=True)
 
@@ -29,7 +29,7 @@ def build(model: type[Model], data: Any, origin: str) -> Model:
     :raises InputError: where the data does not fit
     """
     try:
-        # By way of JSON: strict validation then takes a list for a tuple, yet no text or boolean for a number.
+        # By way of JSON: strict validation then takes a list for a tuple, yet no text for a number.
         return model.model_validate_json(json.dumps(data))
     except ValidationError as error:
         raise InputError(f"{origin}: {_explain(model, error)}") from None

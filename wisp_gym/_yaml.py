@@ -1,11 +1,11 @@
-"""Reading YAML that strangers wrote: plain data, of limited size and depth, or one line that says what is wrong."""
+"""Reading YAML that strangers wrote: plain data of limited size, or one line that says what is wrong."""
 
 from __future__ import annotations
 
 import math
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode
@@ -23,16 +23,19 @@ FLOAT = re.compile(
 class PlainLoader(yaml.SafeLoader):
     """YAML's JSON-like core: mappings with text or number keys, lists, text, numbers, true, false, null.
 
-    Dates, base-60 numbers and `yes`/`no` stay text. Aliases, repeated keys, NaN, infinity and deep nesting are refused.
+    Dates, base-60 numbers and `yes`/`no` stay text. Aliases, repeated keys, NaN, infinity and deep nesting
+    are refused.
     """
 
-    yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012  (PyYAML's own shape)
+    # PyYAML reads its rules from here; none of the usual ones.
+    yaml_implicit_resolvers: ClassVar[dict[str, list[tuple[str, re.Pattern[str]]]]] = {}
     depth = 0
 
     def compose_node(self, parent: Node | None, index: Any) -> Node | None:
         """Compose one node, refusing aliases and nesting deeper than MAX_DEPTH."""
         if self.check_event(yaml.AliasEvent):  # type: ignore[no-untyped-call]
-            raise yaml.MarkedYAMLError(None, None, "aliases are not allowed", self.peek_event().start_mark)  # type: ignore[no-untyped-call]
+            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
+            raise yaml.MarkedYAMLError(None, None, "aliases are not allowed", mark)
         self.depth += 1
         if self.depth > MAX_DEPTH:
             mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
@@ -90,7 +93,7 @@ def parse(text: str, origin: str) -> Any:
     :raises InputError: where the text is not plain YAML
     """
     try:
-        return yaml.load(text, Loader=PlainLoader)  # noqa: S506  (PlainLoader is a SafeLoader)
+        return yaml.load(text, Loader=PlainLoader)  # PlainLoader is a SafeLoader
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f" line {mark.line + 1}, column {mark.column + 1}" if mark else ""

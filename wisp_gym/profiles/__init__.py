@@ -1,4 +1,4 @@
-"""Profiles: measured figures of servers, devices, networks and draft/target pairs, each with unit, source and status."""
+"""Figures on servers, devices, networks and draft/target pairs, each with unit, source and status."""
 
 from wisp_gym.profiles.acceptance import AcceptanceProfile
 from wisp_gym.profiles.device import DeviceProfile

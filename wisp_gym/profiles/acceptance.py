@@ -1,7 +1,8 @@
-"""How often a target model accepts what a draft model proposes: the published figures, and the generator fitted to them."""
+"""How often a target model accepts a draft: the published figures, and the generator fitted to them."""
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Annotated
 
 import numpy as np
@@ -27,7 +28,7 @@ class AcceptanceRate(Figure):
 
 
 class Survival(Series):
-    """values[i] = P(the first i + 1 drafted tokens are accepted) when every round drafts `k` tokens, over a task.
+    """values[i] = P(the first i + 1 drafted tokens are accepted) when every round drafts `k`, over a task.
 
     rounds: how many rounds were counted, if published.
     """
@@ -41,7 +42,7 @@ class Survival(Series):
     def _check(self) -> Survival:
         if len(self.values) != self.k:
             raise ValueError(f"{len(self.values)} values for k = {self.k}: must be equal")
-        if any(b > a for a, b in zip(self.values, self.values[1:], strict=False)):
+        if any(b > a for a, b in pairwise(self.values)):
             raise ValueError("values must not increase")
         return self
 
@@ -64,7 +65,7 @@ class Thresholds(Checked):
         if any(not 0 < recall < 1 for recall in self.values):
             raise ValueError("a recall must lie between 0 and 1")
         scores = [self.values[recall] for recall in sorted(self.values)]
-        if any(b > a for a, b in zip(scores, scores[1:], strict=False)):
+        if any(b > a for a, b in pairwise(scores)):
             raise ValueError("thresholds must not increase with recall")
         return self
 
@@ -77,13 +78,13 @@ class Expected(Checked):
 
     @model_validator(mode="after")
     def _check(self) -> Expected:
-        if self.values[0] != 0 or any(b < a for a, b in zip(self.values, self.values[1:], strict=False)):
+        if self.values[0] != 0 or any(b < a for a, b in pairwise(self.values)):
             raise ValueError("values must start at 0 and not decrease")
         return self
 
 
 class Fitted(Cited):
-    """What a calibration run wrote: the generator's parameters and what follows from them; `reached` says how well it fits."""
+    """The generator's parameters as calibration wrote them; `reached` says how well they fit."""
 
     generator: Parameters
     stop_thresholds: Thresholds

@@ -16,8 +16,11 @@ Positive = Annotated[Figure, AfterValidator(positive)]
 class DecodeSpeed(Figure):
     """Tokens per second of one draft model on the device.
 
-    draft: the model. quant and runtime: how it was run. power_w: what the device drew, if published. prefill: tokens per
-    second on the prompt, if published. context_tokens: length of the context at which it was measured, if not short.
+    draft: the model.
+    quant and runtime: how it was run.
+    power_w: what the device drew, if published.
+    prefill: tokens per second on the prompt, if published.
+    context_tokens: length of the context at which it was measured, if not short.
     """
 
     draft: Name
@@ -44,7 +47,8 @@ class Spread(Sourced):
 class DeviceProfile(Profile):
     """Drafting on one kind of device.
 
-    decode: one entry per draft, quantisation and runtime; of several for one draft the first is the one that scenarios use.
+    decode: one entry per draft, quantisation and runtime; of several for one draft the first is the one that
+        scenarios use.
     prefill_ratio: prompt speed over decode speed, where no entry gives the prompt speed.
     """
 

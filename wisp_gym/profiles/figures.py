@@ -1,4 +1,4 @@
-"""The unit that profiles are made of: a number that says its unit, where it comes from and how far it can be trusted."""
+"""What profiles are made of: numbers that say their unit, their source and how far they can be trusted."""
 
 from __future__ import annotations
 
@@ -32,7 +32,9 @@ FACTORS = {
 class Source(Checked):
     """Where figures come from.
 
-    title: what it is called. address: a URL, DOI, arXiv number or repository with commit. licence: of the source.
+    title: what it is called.
+    address: a URL, DOI, arXiv number or repository with commit.
+    licence: of the source.
     """
 
     title: str = Field(min_length=1)
@@ -43,9 +45,11 @@ class Source(Checked):
 class Cited(Checked):
     """What every figure carries beside its value and unit.
 
-    source: a key of sources.yaml or of the profile's own `sources`. status: `measured` (a published whole-system figure),
-    `reported` (by the authors of a paper), `composed` (summed from published kernel measurements), `assembled` (from parts of
-    several sources), `estimated` (a guess with a reason). note: what a reader has to know.
+    source: a key of sources.yaml or of the profile's own `sources`.
+    status: `measured` (a published whole-system figure), `reported` (by the authors of a paper), `composed`
+        (summed from published kernel measurements), `assembled` (from parts of several sources), `estimated`
+        (a guess with a reason).
+    note: what a reader has to know.
     """
 
     source: Name

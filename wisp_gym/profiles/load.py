@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
@@ -31,7 +31,7 @@ AnyProfile = TypeVar("AnyProfile", bound=Profile)
 
 
 def names(kind: str) -> list[str]:
-    """Return the names of the profiles that are shipped, of one kind: "server", "device", "network" or "acceptance"."""
+    """Return the names of the shipped profiles of one kind: "server", "device", "network" or "acceptance"."""
     return sorted(path.stem for path in _folder(kind).glob("*.yaml"))
 
 
@@ -79,7 +79,9 @@ def acceptance(name: str, base: Path | None = None) -> AcceptanceProfile:
 def _load(model: type[AnyProfile], name: str, base: Path | None) -> AnyProfile:
     kind = KINDS[model][0]
     if name in names(kind):
-        return _shipped(model, name)
+        profile = _shipped(model, name)
+        assert isinstance(profile, model)
+        return profile
     if not looks_like_path(name):
         raise unknown(f"{kind} profile", name, names(kind))
     path = resolve(name, base)
@@ -105,13 +107,13 @@ def resolve(name: str, base: Path | None) -> Path:
     return path if found or base is None or path.is_absolute() else base / path
 
 
-@lru_cache(maxsize=None)
-def _shipped(model: type[AnyProfile], name: str) -> AnyProfile:
+@cache
+def _shipped(model: type[Profile], name: str) -> Profile:
     path = path_of(KINDS[model][0], name)
     return check_sources(build(model, read_mapping(path), path.name), path.name)
 
 
-@lru_cache(maxsize=1)
+@cache
 def shared_sources() -> dict[str, Source]:
     """Return the sources that every profile may cite, by key."""
     return {

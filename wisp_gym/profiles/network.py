@@ -1,7 +1,8 @@
-"""A network: the distribution of its round-trip time, and how that time hangs together from moment to moment."""
+"""A network: the distribution of its round-trip time, and how it hangs together over time."""
 
 from __future__ import annotations
 
+from itertools import pairwise
 from statistics import NormalDist
 from typing import Annotated
 
@@ -18,7 +19,7 @@ LEVELS = (0.0, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.999, 1.0)
 
 
 class Quantiles(Series):
-    """Quantiles of the round-trip time; the first probability is 0 (the shortest seen), the last 1 (the longest)."""
+    """Quantiles of the round-trip time; probabilities from 0 (the shortest seen) to 1 (the longest)."""
 
     probabilities: tuple[float, ...] = Field(min_length=2)
 
@@ -30,9 +31,9 @@ class Quantiles(Series):
             )
         if self.probabilities[0] != 0 or self.probabilities[-1] != 1:
             raise ValueError("probabilities must start at 0 and end at 1")
-        if any(b <= a for a, b in zip(self.probabilities, self.probabilities[1:], strict=False)):
+        if any(b <= a for a, b in pairwise(self.probabilities)):
             raise ValueError("probabilities must increase")
-        if any(b < a for a, b in zip(self.values, self.values[1:], strict=False)):
+        if any(b < a for a, b in pairwise(self.values)):
             raise ValueError("values must not decrease")
         if self.values[0] < 0 or self.values[-1] <= 0 or self.unit not in ("s", "ms", "us"):
             raise ValueError("values must be times of at least 0 (s, ms or us)")
@@ -40,7 +41,7 @@ class Quantiles(Series):
 
 
 class Distance(Sourced):
-    """Round-trip time as a straight line in the distance to the server, with normal residuals, cut at half the line's value."""
+    """Round-trip time linear in the distance, with normal residuals, at least half the line's value."""
 
     base: float = Field(gt=0)
     per_1000_km: float = Field(ge=0)

@@ -1,7 +1,8 @@
-"""A server: the time of one verification pass of a target model on given GPUs, part by part, and the KV memory."""
+"""A server: the time of a pass of a target model on given GPUs, part by part, and the KV memory."""
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Annotated
 
 import numpy as np
@@ -33,8 +34,9 @@ ATTENTION_EFFICIENCY = 0.5
 class PassTable(Series):
     """g(S): the time of one pass without attention, by the sum S of its new tokens.
 
-    sum_new: the S of each value. step_at: tokens at which a staircase steps up: from there on the time is that of the
-    next S in the table, where a straight line between neighbours would hide the step.
+    sum_new: the S of each value.
+    step_at: tokens at which a staircase steps up: from there on the time is that of the next S in the table,
+        where a straight line between neighbours would hide the step.
     """
 
     sum_new: tuple[int, ...] = Field(min_length=2)
@@ -46,7 +48,7 @@ class PassTable(Series):
             raise ValueError(
                 f"sum_new has {len(self.sum_new)} entries, values {len(self.values)}: must be equal"
             )
-        if self.sum_new[0] != 1 or any(b <= a for a, b in zip(self.sum_new, self.sum_new[1:], strict=False)):
+        if self.sum_new[0] != 1 or any(b <= a for a, b in pairwise(self.sum_new)):
             raise ValueError("sum_new must start at 1 and increase")
         if self.unit not in ("s", "ms", "us", "ns") or min(self.values) <= 0:
             raise ValueError("values must be times above 0 (s, ms, us or ns)")
@@ -56,7 +58,7 @@ class PassTable(Series):
 
 
 class Attention(Cited):
-    """What prefill attention costs: 4 * heads * head_dim * layers FLOPs for each pair of a new and a cached token."""
+    """Prefill attention: 4 * heads * head_dim * layers FLOPs for each pair of a new and an earlier token."""
 
     heads: int = Field(ge=1, le=1024)
     head_dim: int = Field(ge=1, le=1024)
@@ -66,8 +68,9 @@ class Attention(Cited):
 class ServerProfile(Profile):
     """Pass time and memory of one target model on one set of GPUs.
 
-    Pass time = g(S) + pass_base_s + cached_token_s * C + request_s * B + host_base_s + host_request_s * B, with S new tokens,
-    C cached tokens and B requests, plus attention_pair_s for each pair of a new and an earlier token of long prefills.
+    Pass time = g(S) + pass_base_s + cached_token_s * C + request_s * B + host_base_s + host_request_s * B,
+    with S new tokens, C cached tokens and B requests, plus attention_pair_s for each pair of a new and an
+    earlier token of long prefills.
     """
 
     gpu: Name
@@ -87,7 +90,7 @@ class ServerProfile(Profile):
     statistics: tuple[Named, ...] = ()
 
     def pass_curve(self) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Return the nodes of g: new tokens int64[n], ascending, and seconds float64[n]; straight lines between them."""
+        """Return the nodes of g, lines between: new tokens int64[n], ascending; seconds float64[n]."""
         nodes = dict(zip(self.pass_time.sum_new, self.pass_time.values, strict=True))
         for step in self.pass_time.step_at:
             nodes[step] = nodes[min(known for known in self.pass_time.sum_new if known >= step)]
@@ -122,7 +125,7 @@ class ServerProfile(Profile):
 
     @property
     def attention_pair_s(self) -> float:
-        """Seconds for each pair of a new and an earlier token, at half of the GPUs' peak (4 * heads * head_dim * layers FLOPs)."""
+        """Seconds for each pair of a new and an earlier token, at half of the GPUs' peak."""
         flops = 4 * self.attention.heads * self.attention.head_dim * self.attention.layers
         return flops / self.tensor_parallel / (ATTENTION_EFFICIENCY * self.gpu_peak.si())
 

@@ -68,7 +68,8 @@ def _build(data: dict[str, Any], overrides: Sequence[str], origin: str, base: Pa
         scenario = _with_trace(Scenario(file, used, folder=base))
     if scenario.horizon_s <= scenario.warmup():
         raise InputError(
-            f"scenario {origin}: horizon_s = {scenario.horizon_s:g}: must be above the warm-up, {scenario.warmup():g} s"
+            f"scenario {origin}: horizon_s = {scenario.horizon_s:g}: "
+            f"must be above the warm-up, {scenario.warmup():g} s"
         )
     return scenario
 
@@ -146,8 +147,8 @@ def _with_trace(scenario: Scenario) -> Scenario:
     kept = requests.take(fits & early).take(slice(scenario.fleet.devices))
     if not len(kept):
         raise InputError(
-            f"workload.trace: {name}: no request arrives before horizon_s = {scenario.horizon_s:g} and fits into the KV memory, "
-            f"{scenario.kv_tokens} tokens"
+            f"workload.trace: {name}: no request arrives before horizon_s = {scenario.horizon_s:g} "
+            f"and fits into the KV memory, {scenario.kv_tokens} tokens"
         )
     refused = int(np.count_nonzero(~fits & early))
     facts = TraceFacts(name, trace.sha256, len(requests), trace.no_output, int(np.count_nonzero(~fits)))

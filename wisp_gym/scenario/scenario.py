@@ -17,8 +17,11 @@ from wisp_gym.scenario.trace import Requests
 class TraceFacts:
     """What is known of a trace beside its requests.
 
-    path: of the file. sha256: of its content. requests: rows with output. no_output: rows without, left out. refused: rows that
-    can never fit into the KV memory.
+    path: of the file.
+    sha256: of its content.
+    requests: rows with output.
+    no_output: rows without, left out.
+    refused: rows that can never fit into the KV memory.
     """
 
     path: str
@@ -30,7 +33,7 @@ class TraceFacts:
 
 @dataclass(frozen=True)
 class Profiles:
-    """The profiles that a scenario names; `devices` and `networks` in the order of `fleet.mix` and `fleet.networks`."""
+    """The profiles that a scenario names, in the order of `fleet.mix` and `fleet.networks`."""
 
     server: ServerProfile
     devices: tuple[DeviceProfile, ...]
@@ -42,9 +45,12 @@ class Profiles:
 class Scenario:
     """A checked scenario; made by `wisp_gym.scenario.load`, equal to another when its digest is.
 
-    file: the fields as written, overrides applied, paths resolved. profiles: what it names. requests: of the trace that arrive
-    before the horizon and fit, times stretched; None in a closed loop. refused: requests before the horizon that can never
-    fit into the KV memory. trace: facts on the trace; None in a closed loop. folder: of the scenario's file.
+    file: the fields as written, overrides applied, paths resolved.
+    profiles: what it names.
+    requests: of the trace that arrive before the horizon and fit, times stretched; None in a closed loop.
+    refused: requests before the horizon that can never fit into the KV memory.
+    trace: facts on the trace; None in a closed loop.
+    folder: of the scenario's file.
     """
 
     file: ScenarioFile
@@ -115,13 +121,13 @@ class Scenario:
         return self.fleet.devices if self.requests is None else len(self.requests)
 
     def cycle_s(self) -> float:
-        """Return the seconds of the slowest class's session cycle: mean output at the class's rate, and the mean pause."""
+        """Return the slowest class's session cycle, s: mean output at its rate, and the mean pause."""
         if self.requests is not None:
             return float(self.requests.output_tokens.mean()) / self.classes.slowest_tps
         return self.workload.output_tokens.mean / self.classes.slowest_tps + self.workload.think_s.mean
 
     def warmup(self) -> float:
-        """Return the seconds at the start that are not counted: `warmup_s`, or two cycles of the slowest class."""
+        """Return the seconds at the start that are not counted: `warmup_s` or two cycles (slowest class)."""
         return 2 * self.cycle_s() if self.file.warmup_s is None else self.file.warmup_s
 
     def cycles(self) -> float:
@@ -129,7 +135,7 @@ class Scenario:
         return self.horizon_s / self.cycle_s()
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything that decides a run as JSON-able data: fields with defaults and nulls filled in, profiles, trace."""
+        """Return what decides a run as JSON-able data: fields with defaults filled in, profiles, trace."""
         fields = self.file.model_dump(mode="json")
         fields["server"] |= {"kv_tokens": self.kv_tokens, "noise_cv": self.noise_cv}
         fields["warmup_s"] = self.warmup()
@@ -145,7 +151,7 @@ class Scenario:
         return fields
 
     def digest(self) -> str:
-        """Return the SHA-256 (hexadecimal) of what decides a run; names, descriptions and places of files do not."""
+        """Return the SHA-256 (hexadecimal) of what decides a run; names and places of files do not."""
         known: str | None = self.__dict__.get("_digest")
         if known is None:
             known = _digest(self.to_dict())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from statistics import NormalDist
 from typing import Annotated, Literal
 
@@ -24,7 +25,7 @@ def _check_shares(shares: tuple[float, ...]) -> None:
 
 
 class LogNormal(Checked):
-    """A log-normal law, clipped to [min, max]. sigma is that of the logarithm; 0 makes every draw the median."""
+    """A log-normal law, clipped to [min, max]. sigma is the logarithm's; 0 makes every draw the median."""
 
     median: float = Field(ge=0, le=1e9)
     sigma: float = Field(ge=0, le=3)
@@ -53,9 +54,12 @@ class LogNormal(Checked):
 class Server(Checked):
     """The server and its engine's limits, the same for every controller.
 
-    profile: name or YAML file. max_batch: requests in one pass. max_new_tokens: new tokens in one pass. kv_tokens: tokens that
-    the KV memory holds, None for the profile's. block: tokens in a block of the prefix cache (1: sessions stay pinned; 16: a
-    paged cache). noise_cv: coefficient of variation of pass times, None for the profile's.
+    profile: name or YAML file.
+    max_batch: requests in one pass.
+    max_new_tokens: new tokens in one pass.
+    kv_tokens: tokens that the KV memory holds, None for the profile's.
+    block: tokens in a block of the prefix cache (1: sessions stay pinned; 16: a paged cache).
+    noise_cv: coefficient of variation of pass times, None for the profile's.
     """
 
     profile: ProfileName
@@ -81,10 +85,12 @@ class NetworkShare(Checked):
 
 
 class Fleet(Checked):
-    """The devices. With a trace each arrival has its own device, and `devices` is the most arrivals that are taken.
+    """The devices. With a trace each arrival has its own device; `devices` is the most arrivals taken.
 
-    draft: the draft model. mix and networks: shares of each kind, drawn independently. allow_infeasible: also draw devices that
-    could not hold their class's rate if they had the server to themselves.
+    draft: the draft model.
+    mix and networks: shares of each kind, drawn independently.
+    allow_infeasible: also draw devices that could not hold their class's rate if they had the server to
+        themselves.
     """
 
     devices: int = Field(ge=1, le=MAX_DEVICES)
@@ -110,9 +116,11 @@ class Fleet(Checked):
 class Classes(Checked):
     """SLO classes, loosest first.
 
-    rates_tps: tokens per second that a session must hold. shares: of the fleet. allowance_s: seconds before a session's
-    timeline starts. on_time_share: share of a session's tokens that must be on time. deadline: how WISP's scheduler reads
-    a deadline, from the round's start or from the session's timeline.
+    rates_tps: tokens per second that a session must hold.
+    shares: of the fleet.
+    allowance_s: seconds before a session's timeline starts.
+    on_time_share: share of a session's tokens that must be on time.
+    deadline: how WISP's scheduler reads a deadline, from the round's start or from the session's timeline.
     """
 
     rates_tps: tuple[Rate, ...] = Field(default=(2.0, 4.0, 6.0, 8.0), min_length=1, max_length=4)
@@ -127,7 +135,7 @@ class Classes(Checked):
             raise ValueError(
                 f"shares has {len(self.shares)} entries, rates_tps {len(self.rates_tps)}: must be equal"
             )
-        if any(b <= a for a, b in zip(self.rates_tps, self.rates_tps[1:], strict=False)):
+        if any(b <= a for a, b in pairwise(self.rates_tps)):
             raise ValueError(f"rates_tps {list(self.rates_tps)} must increase")
         _check_shares(self.shares)
         return self
@@ -141,8 +149,11 @@ class Classes(Checked):
 class Workload(Checked):
     """What is asked.
 
-    kind: `closed` (a device asks again some time after its answer is read) or `trace` (arrivals and lengths from a file).
-    prompt_tokens, output_tokens, think_s: laws of the closed loop. trace: the file. stretch: factor on its arrival times.
+    kind: `closed` (a device asks again some time after its answer is read) or `trace` (arrivals and lengths
+        from a file).
+    prompt_tokens, output_tokens, think_s: laws of the closed loop.
+    trace: the file.
+    stretch: factor on its arrival times.
     """
 
     kind: Literal["closed", "trace"] = "closed"
@@ -169,8 +180,9 @@ class Acceptance(Checked):
 class ScenarioFile(Checked):
     """A scenario as written in its file.
 
-    horizon_s: simulated seconds. warmup_s: seconds that are not counted, None for two cycles of the slowest class. episode_s:
-    simulated seconds of one episode of an environment.
+    horizon_s: simulated seconds.
+    warmup_s: seconds that are not counted, None for two cycles of the slowest class.
+    episode_s: simulated seconds of one episode of an environment.
     """
 
     name: Name

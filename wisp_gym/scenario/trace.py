@@ -9,7 +9,7 @@ import re
 from array import array
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 
@@ -48,15 +48,15 @@ class Requests:
 
         :param chosen: a mask bool[requests] or a slice
         """
-        parts = [column[chosen] for column in (self.arrival_ns, self.prompt_tokens, self.output_tokens)]
-        for part in parts:
-            part.flags.writeable = False
-        return Requests(*parts)
+        taken = Requests(self.arrival_ns[chosen], self.prompt_tokens[chosen], self.output_tokens[chosen])
+        for column in (taken.arrival_ns, taken.prompt_tokens, taken.output_tokens):
+            column.flags.writeable = False
+        return taken
 
 
 @dataclass(frozen=True)
 class Trace:
-    """A trace file: its requests, the number of rows that asked for no output and were left out, the SHA-256 of the file."""
+    """A trace file: its requests, the number of rows without output (left out), its SHA-256."""
 
     requests: Requests
     no_output: int
@@ -66,11 +66,12 @@ class Trace:
 def read(path: Path) -> Trace:
     """Return the requests of a CSV file.
 
-    The columns are t_ms, input_tokens, output_tokens (times in ms since the start), or those of Azure's public traces,
-    TIMESTAMP, ContextTokens, GeneratedTokens (ISO times; the earliest becomes 0). Others are ignored. Rows may come in any order:
-    they are sorted by time, rows of one time staying in order. A row that asks for 0 output tokens is left out and counted.
+    The columns are t_ms, input_tokens, output_tokens (times in ms since the start), or those of Azure's
+    public traces, TIMESTAMP, ContextTokens, GeneratedTokens (ISO times; the earliest becomes 0). Others are
+    ignored. Rows may come in any order: they are sorted by time, rows of one time staying in order. A row
+    that asks for 0 output tokens is left out and counted.
 
-    :raises InputError: where the file cannot be read, a column is missing, or a row is wrong (its line is named)
+    :raises InputError: where the file cannot be read, a column is missing or a row is wrong (line named)
     """
     try:
         if path.is_dir():
@@ -186,7 +187,7 @@ def _timestamp_ns(text: str, path: Path, line: int) -> int:
             raise ValueError
         day, clock, fraction, zone = match.groups()
         moment = datetime.fromisoformat(f"{day}T{clock}{zone or '+00:00'}")
-        seconds = (moment - datetime(1970, 1, 1, tzinfo=timezone.utc)) // _SECOND
+        seconds = (moment - datetime(1970, 1, 1, tzinfo=UTC)) // _SECOND
         nanoseconds = seconds * 1_000_000_000 + int((fraction or "0").ljust(9, "0"))
         if not abs(nanoseconds) < 1 << 62:
             raise ValueError
