@@ -46,7 +46,12 @@ def _explain(model: type[BaseModel], error: ValidationError) -> str:
         return f"unknown key {field!r}: {nearest(str(location[-1]), known)}"
     if problem["type"] == "missing":
         return f"{field} is missing"
-    message = problem["msg"].removeprefix("Value error, ").replace("Input should", "must")
+    message = (
+        problem["msg"]
+        .removeprefix("Value error, ")
+        .replace("Input should", "must")
+        .replace("an object", "a mapping")
+    )
     shown = "" if problem["type"] == "value_error" else f" = {_shorten(problem['input'])}"
     return f"{field}{shown}: {message}" if field else message
 

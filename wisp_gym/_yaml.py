@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode
@@ -27,8 +27,6 @@ class PlainLoader(yaml.SafeLoader):
     are refused.
     """
 
-    # PyYAML reads its rules from here; none of the usual ones.
-    yaml_implicit_resolvers: ClassVar[dict[str, list[tuple[str, re.Pattern[str]]]]] = {}
     depth = 0
 
     def compose_node(self, parent: Node | None, index: Any) -> Node | None:
@@ -73,6 +71,7 @@ def _construct_int(loader: PlainLoader, node: ScalarNode) -> int:
     return int(node.value)
 
 
+PlainLoader.yaml_implicit_resolvers = {}  # none of PyYAML's usual rules
 PlainLoader.add_implicit_resolver(
     "tag:yaml.org,2002:null", re.compile(r"^(~|null|Null|NULL|)$"), ["~", "n", "N", ""]
 )
@@ -98,7 +97,7 @@ def parse(text: str, origin: str) -> Any:
         mark = error.problem_mark or error.context_mark
         where = f" line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         raise InputError(f"{origin}{where}: {error.problem or 'not valid YAML'}") from None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+    except (yaml.YAMLError, ValueError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(f"{origin}: not valid YAML ({str(error)[:80]})") from None
 
 

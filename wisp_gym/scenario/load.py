@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from wisp_gym import profiles
 from wisp_gym._validation import build
 from wisp_gym._yaml import read_mapping
 from wisp_gym.errors import InputError, unknown
-from wisp_gym.profiles.load import looks_like_path, resolve
+from wisp_gym.profiles.load import AnyProfile, looks_like_path, resolve
 from wisp_gym.scenario.override import apply
 from wisp_gym.scenario.scenario import Profiles, Scenario, TraceFacts
 from wisp_gym.scenario.schema import ScenarioFile
@@ -55,12 +55,14 @@ def _find(source: str | Path) -> Path:
         return folder() / f"{source}.yaml"
     if isinstance(source, str) and not looks_like_path(source):
         raise unknown("scenario", source, names())
+    if not isinstance(source, str | Path):
+        raise InputError(f"scenario = {source!r}: must be a name, a path or a Scenario")
     return Path(source)
 
 
 def _build(data: dict[str, Any], overrides: Sequence[str], origin: str, base: Path | None) -> Scenario:
     file = _with_paths(build(ScenarioFile, apply(data, overrides), f"scenario {origin}"), base)
-    used = _profiles(file, base)
+    used = _profiles(file)
     _check_fit(file, used)
     if file.workload.kind == "closed":
         scenario = Scenario(file, used, folder=base)
@@ -94,12 +96,23 @@ def _with_paths(file: ScenarioFile, base: Path | None) -> ScenarioFile:
     return file.model_copy(update=changes)
 
 
-def _profiles(file: ScenarioFile, base: Path | None) -> Profiles:
+def _at(field: str, read_profile: Callable[[str], AnyProfile], name: str) -> AnyProfile:
+    """Return a profile; an error then names the scenario's field."""
+    try:
+        return read_profile(name)
+    except InputError as error:
+        raise InputError(f"{field}: {error}") from None
+
+
+def _profiles(file: ScenarioFile) -> Profiles:
+    mix, networks = enumerate(file.fleet.mix), enumerate(file.fleet.networks)
     used = Profiles(
-        server=profiles.server(file.server.profile, base),
-        devices=tuple(profiles.device(part.device, base) for part in file.fleet.mix),
-        networks=tuple(profiles.network(part.network, base) for part in file.fleet.networks),
-        acceptance=profiles.acceptance(file.acceptance.profile, base),
+        server=_at("server.profile", profiles.server, file.server.profile),
+        devices=tuple(_at(f"fleet.mix.{i}.device", profiles.device, part.device) for i, part in mix),
+        networks=tuple(
+            _at(f"fleet.networks.{i}.network", profiles.network, part.network) for i, part in networks
+        ),
+        acceptance=_at("acceptance.profile", profiles.acceptance, file.acceptance.profile),
     )
     if used.acceptance.draft != file.fleet.draft:
         raise InputError(

@@ -139,13 +139,9 @@ class Scenario:
         fields = self.file.model_dump(mode="json")
         fields["server"] |= {"kv_tokens": self.kv_tokens, "noise_cv": self.noise_cv}
         fields["warmup_s"] = self.warmup()
-        used = (
-            self.profiles.server,
-            *self.profiles.devices,
-            *self.profiles.networks,
-            self.profiles.acceptance,
-        )
-        fields["profiles"] = {profile.name: digest(profile) for profile in used}
+        used = self.profiles
+        listed = (used.server, *used.devices, *used.networks, used.acceptance)
+        fields["profiles"] = [{"name": profile.name, "sha256": digest(profile)} for profile in listed]
         fields["refused"] = self.refused
         fields["trace"] = None if self.trace is None else vars(self.trace).copy()
         return fields
