@@ -161,9 +161,20 @@ class Scenario:
         return isinstance(other, Scenario) and self.digest() == other.digest()
 
 
+def _without(fields: dict[str, Any], key: str) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if name != key}
+
+
 def _digest(fields: dict[str, Any]) -> str:
-    fields = {key: value for key, value in fields.items() if key not in ("name", "description")}
-    fields["workload"] = {key: value for key, value in fields["workload"].items() if key != "trace"}
+    """Return the digest; what is named in `fields` counts by its content, listed under "profiles" and "trace"."""
+    fields = {key: value for key, value in fields.items() if key not in ("name", "description", "acceptance")}
+    fields["workload"] = _without(fields["workload"], "trace")
+    fields["server"] = _without(fields["server"], "profile")
+    mix, networks = fields["fleet"]["mix"], fields["fleet"]["networks"]
+    fields["fleet"] = fields["fleet"] | {
+        "mix": [part["share"] for part in mix],
+        "networks": [part["share"] for part in networks],
+    }
     if fields["trace"] is not None:
         fields["trace"] = fields["trace"]["sha256"]
     text = json.dumps(fields, sort_keys=True, separators=(",", ":"), allow_nan=False)

@@ -26,7 +26,10 @@ MAX_MS = 3.2e11  # ten years; int64 nanoseconds hold 292
 OWN_COLUMNS = ("t_ms", "input_tokens", "output_tokens")
 AZURE_COLUMNS = ("TIMESTAMP", "ContextTokens", "GeneratedTokens")
 
-TIMESTAMP = re.compile(r"(\d{4}-\d\d-\d\d)[ T](\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[-+]\d\d:?\d\d)?")
+NUMBER = re.compile(r"([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?")
+TIMESTAMP = re.compile(
+    r"([0-9]{4}-[0-9]{2}-[0-9]{2})[ T]([0-9:]{8})(?:\.([0-9]{1,9}))?(Z|[-+][0-9]{2}:?[0-9]{2})?"
+)
 
 
 @dataclass(frozen=True)
@@ -98,7 +101,7 @@ def _read(file: BinaryIO, path: Path) -> Trace:
     times, prompts, outputs = array("q"), array("q"), array("q")
     no_output = 0
     for line, fields in rows:
-        if len(fields) <= max(columns):
+        if len(fields) != len(header):
             raise _bad(path, line, "row", ",".join(fields), f"must have {len(header)} fields")
         time_ns = time_of(fields[columns[0]].strip(), path, line)
         prompt = _tokens(fields[columns[1]], header[columns[1]], 1, path, line)
@@ -171,10 +174,7 @@ def _columns(header: list[str], path: Path) -> tuple[tuple[int, int, int], TimeR
 
 
 def _milliseconds_ns(text: str, path: Path, line: int) -> int:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
+    value = float(text) if NUMBER.fullmatch(text) else math.nan
     if not 0 <= value <= MAX_MS:
         raise _bad(path, line, "t_ms", text, f"must be a number of milliseconds, 0..{MAX_MS:g}")
     return round(value * 1e6)
