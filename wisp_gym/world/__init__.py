@@ -1,1 +1,6 @@
-"""The world, drawn before control: every exogenous draw is a function of seed, cause, entity and index."""
+"""The world: everything exogenous, drawn before control from one seed."""
+
+from wisp_gym.world.draw import draw_world, template_of, world_seed
+from wisp_gym.world.types import World, WorldArrays
+
+__all__ = ["World", "WorldArrays", "draw_world", "template_of", "world_seed"]

@@ -17,7 +17,11 @@ import numpy as np
 from wisp_gym._jit import compiled
 
 Unsigned = int | np.uint64
-"""A whole number of 0 or more. Compiled functions hand their 64-bit results to Python as plain ints."""
+"""A whole number of 0 or more.
+
+A compiled function hands a 64-bit result to Python as a plain int, and Numba takes a plain int for a signed one.
+So Python code wraps a key before it passes it on: `np.uint64(key(...))`. Compiled callers need not.
+"""
 
 CAUSE_STREAM = 1  # token streams: entity = device, index = session
 CAUSE_LENGTH = 2  # prompt and output lengths: entity = device, index = session

@@ -1,0 +1,60 @@
+"""The event log: what happened, when, to whom. Two runs are the same when their logs are."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from wisp_gym._jit import compiled
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+LOG_START = 0  # a session is laid out: its start ns, prompt tokens, output tokens
+LOG_DRAFT = 1  # a round's draft leaves: drafted, sent
+LOG_MEMBER = 2  # a request joins a pass: batch number, drafted tokens, new tokens, cached tokens
+LOG_PASS = 3  # a pass begins: batch number, members, end ns; device and session -1
+LOG_VERIFY = 4  # a request's pass ends: batch number, accepted, committed so far
+LOG_DELIVER = 5  # tokens reach a device: how many, delivered so far
+LOG_EVICT = 6  # a session loses its KV memory: tokens held
+LOG_WAIT = 7  # the scheduler waits: until ns; device and session -1
+
+KINDS = ("start", "draft", "member", "pass", "verify", "deliver", "evict", "wait")
+
+
+@compiled
+def write_log(
+    log: npt.NDArray[np.int64],
+    clock: Any,
+    kind: int,
+    device: int,
+    session: int,
+    a: int,
+    b: int,
+    c: int,
+    d: int,
+) -> None:
+    """Write one row, when the log is on.  Columns: time_ns, kind, device, session, a, b, c, d  # (rows, 8)"""
+    if clock["log_on"] == 0:
+        return
+    row = clock["logged"]
+    log[row, 0] = clock["now_ns"]
+    log[row, 1] = kind
+    log[row, 2] = device
+    log[row, 3] = session
+    log[row, 4] = a
+    log[row, 5] = b
+    log[row, 6] = c
+    log[row, 7] = d
+    clock["logged"] = row + 1
+
+
+def log_frame(rows: npt.NDArray[np.int64]) -> pd.DataFrame:
+    """Return log rows as a table with the kinds by name."""
+    import pandas as pd
+
+    frame = pd.DataFrame(rows, columns=["time_ns", "kind", "device", "session", "a", "b", "c", "d"])
+    frame["kind"] = [KINDS[kind] for kind in frame["kind"]]
+    return frame

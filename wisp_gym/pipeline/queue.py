@@ -1,0 +1,88 @@
+"""The server's queue: what a waiting request looks like to a scheduler."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from wisp_gym._jit import compiled
+from wisp_gym.pipeline.state import QUEUED, State
+from wisp_gym.rules.control import DEADLINE_TIMELINE
+from wisp_gym.rules.estimate import estimate_ns
+from wisp_gym.world.types import WorldArrays
+
+
+@compiled
+def deadline_ns(request: Any, device: Any, group: Any, reading: int) -> float:
+    """Return when the request's pass must end for its tokens to be on time, the way back taken off.
+
+    round:    round began + E[committed] / rate
+    timeline: start + allowance + (committed so far + E[committed]) / rate
+    A prompt is due by its first token's due time under both.
+    """
+    tokens = request["expected"] + 1.0
+    if reading == DEADLINE_TIMELINE or request["committed"] == 0:
+        since = request["start_ns"] + group["allowance_ns"]
+        tokens += request["committed"]
+    else:
+        since = request["round_ns"]
+    return since + tokens * group["period_ns"] - device["back_ns"]
+
+
+@compiled
+def refresh_cost(request: Any, cached: int, held: int, server: Any, state: State) -> None:
+    """Write what the request costs, given what the KV memory holds of its session."""
+    request["cached"] = cached
+    request["held"] = held
+    request["new"] = request["context"] - cached + request["k"]
+    request["take"] = min(request["new"], server["max_new"])
+    take = float(request["take"])
+    request["alone_ns"] = estimate_ns(state.estimator, take, take * (take + cached), float(cached))
+
+
+@compiled
+def enqueue(world: WorldArrays, state: State, d: int) -> None:
+    """Put a device's request into the queue now; the scheduler is asked at this instant if the GPU is free."""
+    clock = state.clock[0]
+    device, mine, request = world.devices[d], state.devices[d], state.requests[d]
+    session = world.sessions[mine["session"]]
+    request["device"] = d
+    request["session"] = mine["session"]
+    request["group"] = device["group"]
+    request["arrived_ns"] = clock["now_ns"]
+    request["round_ns"] = mine["round_ns"]
+    request["start_ns"] = state.outcomes[mine["session"]]["start_ns"]
+    request["k"] = mine["k"]
+    request["committed"] = mine["committed"]
+    request["context"] = session["prompt"] + mine["committed"]
+    request["reserve"] = request["context"] + mine["k"]
+    request["served_ns"] = mine["served_ns"]
+    request["admitted_ns"] = mine["admitted_ns"]
+    request["expected"] = state.seen[0, mine["k"]] / state.seen[1, mine["k"]]
+    refresh_cost(request, mine["cached"], mine["held"], world.server[0], state)
+    group = world.groups[device["group"]]
+    request["deadline_ns"] = deadline_ns(request, device, group, state.control[0]["deadline"])
+    join_queue(state, d)
+
+
+@compiled
+def join_queue(state: State, d: int) -> None:
+    """Append the device to the queue."""
+    clock, mine = state.clock[0], state.devices[d]
+    mine["phase"] = QUEUED
+    mine["queued_ns"] = clock["now_ns"]
+    state.waiting[clock["waiting"]] = d
+    clock["waiting"] += 1
+    clock["ask"] = 1
+
+
+@compiled
+def leave_queue(state: State) -> None:
+    """Take the members of the new pass out of the queue, keeping the others in order of arrival."""
+    clock = state.clock[0]
+    kept = 0
+    for i in range(clock["waiting"]):
+        d = state.waiting[i]
+        if state.devices[d]["phase"] == QUEUED:
+            state.waiting[kept] = d
+            kept += 1
+    clock["waiting"] = kept

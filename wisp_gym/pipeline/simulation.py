@@ -1,0 +1,326 @@
+"""A policy in a world: lays the first events out, runs the compiled kernel, asks Python where a decision is Python's."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from wisp_gym.errors import InputError
+from wisp_gym.pipeline.accounting import settle_all
+from wisp_gym.pipeline.advance import (
+    ASK_DRAFTER,
+    ASK_SCHEDULER,
+    BY_PICKS,
+    BY_WAITING,
+    DONE,
+    DRAFT,
+    GO_ON,
+    advance,
+    lay_out,
+)
+from wisp_gym.pipeline.policy import DrafterRule, Policy, SchedulerRule
+from wisp_gym.pipeline.protocols import DispatchView, Drafter, RoundView, Scheduler, Stream, Wait
+from wisp_gym.pipeline.state import State, new_state
+from wisp_gym.rules import control as rules
+from wisp_gym.rules.estimate import fit_estimator
+from wisp_gym.world import World, template_of
+from wisp_gym.world.streams import stop_scores
+from wisp_gym.world.types import GROUPS
+
+FloatArray = npt.NDArray[np.float32]
+
+SCHEDULERS = {
+    "fcfs": rules.FCFS,
+    "edf": rules.EDF,
+    "density": rules.DENSITY,
+    "slo-aware": rules.SLO_AWARE,
+    "static": rules.STATIC,
+    "continuous": rules.CONTINUOUS,
+    "random": rules.RANDOM_ORDER,
+}
+LATE = {"literal": rules.LATE_LITERAL, "urgent": rules.LATE_URGENT, "last": rules.LATE_LAST}
+DEADLINES = {"round": rules.DEADLINE_ROUND, "timeline": rules.DEADLINE_TIMELINE}
+
+_EMPTY = np.empty(0, np.float32)
+
+
+def scenario_estimator(world: World) -> npt.NDArray[np.float64]:
+    """Return WISP's verification time estimator, fitted once per scenario.  # (4,)"""
+    template = template_of(world.scenario)
+    if template.estimator is None:
+        if world.scenario.requests is None:
+            workload = world.scenario.workload
+            context = workload.prompt_tokens.mean + workload.output_tokens.mean / 2
+        else:
+            requests = world.scenario.requests
+            context = float(np.mean(requests.prompt_tokens)) + float(np.mean(requests.output_tokens)) / 2
+        template.estimator = fit_estimator(template.server[0], template.pass_ns, round(context))
+    return template.estimator
+
+
+def compiled_scores(world: World, score: str) -> tuple[FloatArray, FloatArray]:
+    """Return a built-in stop score over all streams, on the true prefix and off it.  # (positions,), (positions,)"""
+    if score == "confidence":
+        return world.signals[0], world.off_signals[0]
+    if score == "entropy":
+        return -world.signals[1], -world.off_signals[1]
+    return stop_scores(world.signals), stop_scores(world.off_signals)
+
+
+def asked_scores(world: World, drafter: Drafter) -> tuple[FloatArray, FloatArray]:
+    """Return a Python drafter's stop scores over all streams, session by session.
+
+    :raises InputError: scores of a wrong shape
+    """
+    result = []
+    for signals in (world.signals, world.off_signals):
+        scores = np.empty(signals.shape[1], np.float32)
+        for session in world.arrays.sessions:
+            begin, end = int(session["offset"]), int(session["offset"] + session["length"])
+            values = np.asarray(drafter.score(Stream(signals[:, begin:end].T)), np.float32)
+            if values.shape != (end - begin,):
+                raise InputError(
+                    f"Drafter.score: shape {values.shape}; allowed: ({end - begin},), one score per position"
+                )
+            scores[begin:end] = values
+        result.append(scores)
+    return result[0], result[1]
+
+
+class Simulation:
+    """A policy at work in a world.
+
+    :param world: from `draw_world`; shared, never changed
+    :param policy: who decides
+    :param policy_seed: of the policy's own randomness
+    :param log: write every event down (`self.events`)
+    :param commanded: draft caps and thresholds travel on replies (environments and agents)
+
+    `run()` goes to the horizon; `until(t)` to a time. The state is `self.state`.
+    """
+
+    def __init__(
+        self, world: World, policy: Policy, policy_seed: int = 0, log: bool = False, commanded: bool = False
+    ) -> None:
+        self.world, self.policy = world, policy
+        drafter, scheduler = policy.drafter, policy.scheduler
+        self.asked_drafter = None if isinstance(drafter, DrafterRule) else drafter
+        self.asked_scheduler = None if isinstance(scheduler, SchedulerRule) else scheduler
+        on, off = self._scores(drafter, commanded)
+        self.state: State = new_state(world.arrays, scenario_estimator(world), on, off, log)
+        self._set_control(policy_seed)
+        if commanded:
+            self.state.control["drafter"] = rules.COMMANDED
+        self.snapshot: dict[str, Any] | None = None
+        self.answer = GO_ON
+        self._start()
+
+    @property
+    def now_ns(self) -> int:
+        """Simulated time, ns."""
+        return int(self.state.clock[0]["now_ns"])
+
+    @property
+    def events(self) -> npt.NDArray[np.int64]:
+        """The event log so far.  Columns: time_ns, kind, device, session, a, b, c, d  # (rows, 8)"""
+        return self.state.log[: int(self.state.clock[0]["logged"])]
+
+    def run(self) -> Simulation:
+        """Run to the horizon and return this object; the state at the end of the warm-up is kept for the metrics."""
+        if self.now_ns < self.world.warmup_ns:
+            self.until(self.world.warmup_ns)
+        self.mark_window()
+        self.until(self.world.horizon_ns)
+        self.settle()
+        return self
+
+    def until(self, time_ns: int) -> None:
+        """Run to a time; events at that very time stay."""
+        while self.step(time_ns) != DONE:
+            self._ask()
+
+    def step(self, time_ns: int) -> int:
+        """Run to a time or to the next question to Python; return which (pipeline/advance.py)."""
+        while True:
+            code = advance(self.world.arrays, self.state, time_ns, self.world.horizon_ns, self.answer)
+            self.answer = GO_ON
+            if code in (DONE, ASK_DRAFTER, ASK_SCHEDULER):
+                return int(code)
+            self._grow()
+
+    def settle(self) -> None:
+        """Settle every token due before now, so that the counters `due` and `due_on_time` are exact."""
+        world, state = self.world.arrays, self.state
+        settle_all(
+            world.devices,
+            state.devices,
+            world.sessions,
+            state.outcomes,
+            world.groups,
+            state.counters,
+            self.now_ns,
+        )
+
+    def mark_window(self) -> None:
+        """Begin the window in which metrics count: remember what was counted before it."""
+        self.settle()
+        state = self.state
+        self.snapshot = {
+            "start_ns": self.now_ns,
+            "counters": state.counters.copy(),
+            "totals": state.totals.copy(),
+            "tbt": state.tbt.copy(),
+            "waits": state.waits.copy(),
+            "kv_used": int(state.clock[0]["kv_used"]),
+            "busy_left_ns": self.busy_left_ns(),
+        }
+        state.devices["stall_ns"] = 0
+
+    def busy_left_ns(self) -> int:
+        """Return how much of the running pass lies after now, ns."""
+        clock = self.state.clock[0]
+        return max(0, int(clock["pass_end_ns"]) - self.now_ns) if clock["busy"] else 0
+
+    def dispatch_view(self) -> DispatchView:
+        """Return what the server knows at a dispatch."""
+        clock, control, server = self.state.clock[0], self.state.control[0], self.world.arrays.server[0]
+        waiting = self.state.waiting[: int(clock["waiting"])]
+        return DispatchView(
+            now_ns=int(clock["now_ns"]),
+            batch_no=int(clock["batch_no"]),
+            requests=self.state.requests[waiting],
+            max_requests=int(control["max_requests"]),
+            max_new=int(server["max_new"]),
+            kv_tokens=int(server["kv_tokens"]),
+            kv_used=int(clock["kv_used"]),
+            estimator=self.state.estimator,
+            waited_ns=int(clock["now_ns"] - clock["wait_since_ns"]) if clock["waits"] else 0,
+        )
+
+    def round_view(self) -> RoundView:
+        """Return what the first ready device knows as it begins a round."""
+        d = int(self.state.ready[0])
+        device, mine = self.world.arrays.devices[d], self.state.devices[d]
+        length = int(self.world.arrays.sessions[mine["session"]]["length"])
+        now_ns = self.now_ns
+        return RoundView(
+            now_s=now_ns * 1e-9,
+            device=d,
+            group=int(device["group"]),
+            rate_tps=float(self.world.arrays.groups[device["group"]]["rate_tps"]),
+            committed=int(mine["delivered"]),
+            remaining=length - int(mine["delivered"]),
+            last_k=int(mine["last_k"]),
+            last_accepted=int(mine["last_accepted"]),
+            round_trip_s=(now_ns - int(mine["sent_ns"])) * 1e-9,
+        )
+
+    def _scores(self, drafter: DrafterRule | Drafter, commanded: bool) -> tuple[FloatArray, FloatArray]:
+        if not isinstance(drafter, DrafterRule):
+            return asked_scores(self.world, drafter)
+        score = "stop" if commanded else drafter.score
+        return (_EMPTY, _EMPTY) if score is None else compiled_scores(self.world, score)
+
+    def _set_control(self, policy_seed: int) -> None:
+        """Write the policy's settings as numbers."""
+        control, server = self.state.control[0], self.world.arrays.server[0]
+        rule = self.policy.scheduler if isinstance(self.policy.scheduler, SchedulerRule) else SchedulerRule()
+        limit, budget = int(server["max_batch"]), int(server["max_new"])
+        control["scheduler"] = SCHEDULERS[rule.kind]
+        control["asked"] = self.asked_scheduler is not None
+        control["max_requests"] = min(rule.max_requests or limit, limit)
+        if rule.kind == "static":
+            control["max_requests"] = min(rule.static_size, int(control["max_requests"]))
+        control["token_budget"] = min(rule.token_budget or budget, budget)
+        control["late"] = LATE[rule.late]
+        control["deadline"] = DEADLINES[rule.deadline or self.world.scenario.classes.deadline]
+        control["margin_ns"] = round(1e9 * rule.margin_s)
+        control["static_size"] = control["max_requests"]
+        control["static_limit_ns"] = round(1e9 * rule.static_limit_s)
+        control["padded"], control["to_completion"] = rule.padded, rule.run_to_completion
+        control["policy_seed"] = policy_seed
+        self._set_drafter(control)
+
+    def _set_drafter(self, control: Any) -> None:
+        drafter = self.policy.drafter
+        if not isinstance(drafter, DrafterRule):
+            control["drafter"] = rules.ASKED_DRAFTER
+            return
+        control["drafter"] = rules.RANDOM_DRAFT if drafter.kind == "random" else rules.CONSTANT
+        control["drop_suspect"], control["server_loop"] = drafter.drop_suspect, drafter.server_loop
+        self.state.caps[:] = drafter.caps
+        self.state.thresholds[:] = self.threshold(drafter)
+
+    def threshold(self, drafter: DrafterRule) -> float:
+        """Return the stop threshold of a compiled drafter, looking a recall up in the acceptance profile."""
+        if drafter.score is None:
+            return -math.inf
+        if drafter.recall is None:
+            return drafter.threshold
+        return template_of(self.world.scenario).acceptance.stop_threshold(drafter.recall)
+
+    def _start(self) -> None:
+        lay_out(self.world.arrays, self.state, self.world.horizon_ns)
+
+    def _ask(self) -> None:
+        """Put the kernel's question to the Python controller and note the answer."""
+        if int(self.state.clock[0]["ready"]) > 0:
+            assert self.asked_drafter is not None
+            cap, threshold = self.asked_drafter.limit(self.round_view())
+            self.draft(cap, threshold)
+        else:
+            assert self.asked_scheduler is not None
+            self.choose(self.asked_scheduler.select(self.dispatch_view()))
+
+    def draft(self, cap: int, threshold: float) -> None:
+        """Answer a drafter's question.
+
+        :raises InputError: a cap outside 0-32, or a threshold that is not a number
+        """
+        if not isinstance(cap, int | np.integer) or not 0 <= cap <= rules.MAX_DRAFT:
+            raise InputError(f"Drafter.limit: cap {cap!r}; allowed: an integer of 0 to {rules.MAX_DRAFT}")
+        if math.isnan(threshold):
+            raise InputError("Drafter.limit: threshold nan; allowed: a number")
+        self.state.picks[0], self.state.rank[0] = cap, threshold
+        self.answer = DRAFT
+
+    def choose(self, choice: Any) -> None:
+        """Answer a scheduler's question.
+
+        :param choice: indices into the queue, in order, or a `Wait`
+        :raises InputError: an empty, repeated or unknown index, or a wait that does not end after now
+        """
+        clock = self.state.clock[0]
+        if isinstance(choice, Wait):
+            if choice.until_ns <= clock["now_ns"]:
+                raise InputError(f"Scheduler.select: wait until {choice.until_ns} ns; allowed: later than now")
+            clock["wake_ns"], self.answer = choice.until_ns, BY_WAITING
+            return
+        waiting = int(clock["waiting"])
+        picks = np.asarray(choice)
+        if picks.ndim != 1 or len(picks) == 0 or picks.dtype.kind not in "iu":
+            raise InputError(f"Scheduler.select: {choice!r}; allowed: a list of indices, not empty, or Wait")
+        if picks.min() < 0 or picks.max() >= waiting or len(np.unique(picks)) < len(picks):
+            raise InputError(f"Scheduler.select: {choice!r}; allowed: indices of 0 to {waiting - 1}, each once")
+        self.state.picks[: len(picks)] = self.state.waiting[picks]
+        self.state.picks[len(picks)] = -1
+        self.answer = BY_PICKS
+
+    def _grow(self) -> None:
+        """Give events and log more room; the kernel goes on where it stood."""
+        state = self.state
+        events = np.zeros((2 * len(state.events) + len(state.devices), 3), np.int64)
+        events[: len(state.events)] = state.events
+        rows = 2 * len(state.log) + 8 * len(state.devices) if state.clock[0]["log_on"] else 0
+        log = np.zeros((rows, state.log.shape[1]), np.int64)
+        log[: len(state.log)] = state.log
+        self.state = state._replace(events=events, log=log)
+
+
+def class_names(world: World) -> list[str]:
+    """Return the SLO classes as "2 tok/s", loosest first; empty classes left out."""
+    groups = world.arrays.groups[:GROUPS]
+    return [f"{group['rate_tps']:g} tok/s" for group in groups if group["devices"] > 0]

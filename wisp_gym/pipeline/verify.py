@@ -1,0 +1,143 @@
+"""A verification pass on the server: it starts with its members, takes its time, and commits their tokens."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from wisp_gym._jit import compiled
+from wisp_gym.pipeline.device import send_down
+from wisp_gym.pipeline.interference import count_queue_interference, measure_interference
+from wisp_gym.pipeline.log import LOG_MEMBER, LOG_PASS, LOG_VERIFY, write_log
+from wisp_gym.pipeline.memory import hold, make_room
+from wisp_gym.pipeline.queue import enqueue, join_queue, leave_queue, refresh_cost
+from wisp_gym.pipeline.state import BIN_NS, DOWNLINK, TBT_BINS, VERIFYING, State
+from wisp_gym.rules.control import COMMANDED
+from wisp_gym.rules.select import NEVER
+from wisp_gym.world.rng import CAUSE_SERVER, bits, key
+from wisp_gym.world.server import attention_pairs, pass_time_ns
+from wisp_gym.world.types import WorldArrays
+
+
+@compiled
+def noise_factor(world: WorldArrays, batch_no: int) -> float:
+    """Return the factor on pass `batch_no`'s time: mean one, independent from pass to pass."""
+    draw = key(world.seed[0], CAUSE_SERVER, 0, 0)
+    return world.noise[np.int64(bits(draw, batch_no) >> np.uint64(52))]
+
+
+@compiled
+def start_pass(world: WorldArrays, state: State) -> None:
+    """Start a pass over `state.batch[:pack.members]` now."""
+    clock, pack, server = state.clock[0], state.pack[0], world.server[0]
+    members = pack["members"]
+    clock["batch_size"] = members
+    for i in range(members):
+        state.devices[state.batch[i]]["phase"] = VERIFYING
+    leave_queue(state)
+    make_room(world, state)
+    cached = 0
+    pairs = 0.0
+    for i in range(members):
+        request = state.requests[state.batch[i]]
+        cached += request["cached"]
+        pairs += attention_pairs(request["take"], request["cached"])
+    exact_ns = pass_time_ns(server, world.pass_ns, pack["new"], cached, pairs, members)
+    time_ns = np.int64(math.floor(exact_ns * noise_factor(world, clock["batch_no"]) + 0.5))
+    clock["pass_start_ns"] = clock["now_ns"]
+    clock["pass_end_ns"] = clock["now_ns"] + time_ns
+    clock["pass_excess_ns"] = measure_interference(world, state, exact_ns)
+    count_pass(state, time_ns)
+    clock["batch_no"] += 1
+    clock["busy"] = 1
+    clock["waits"] = 0
+    clock["wake_ns"] = NEVER
+
+
+@compiled
+def count_pass(state: State, time_ns: int) -> None:
+    """Book a pass that starts now, and note it and its members in the log."""
+    clock, totals, pack = state.clock[0], state.totals[0], state.pack[0]
+    totals["passes"] += 1
+    totals["members"] += pack["members"]
+    totals["new_tokens"] += pack["new"]
+    totals["busy_ns"] += time_ns
+    number = clock["batch_no"]
+    write_log(state.log, clock, LOG_PASS, -1, -1, number, pack["members"], clock["pass_end_ns"], 0)
+    for i in range(pack["members"]):
+        d = state.batch[i]
+        mine, request = state.devices[d], state.requests[d]
+        counter = state.counters[request["group"]]
+        wait_ns = clock["now_ns"] - mine["queued_ns"]
+        counter["queue_ns"] += wait_ns
+        counter["verify_ns"] += time_ns
+        counter["requests"] += 1
+        if request["cached"] == 0:
+            counter["cold"] += 1
+        state.waits[request["group"], min(wait_ns // BIN_NS, TBT_BINS - 1)] += 1
+        k, take = request["k"], request["take"]
+        write_log(state.log, clock, LOG_MEMBER, d, mine["session"], number, k, take, request["cached"])
+        if state.control[0]["drafter"] == COMMANDED:
+            mine["cap"] = state.caps[request["group"]]
+            mine["threshold"] = state.thresholds[request["group"]]
+
+
+@compiled
+def end_pass(world: WorldArrays, state: State) -> None:
+    """The running pass ends now: its members' tokens are committed and sent; the GPU is free."""
+    clock = state.clock[0]
+    clock["busy"] = 0
+    clock["ask"] = 1
+    count_queue_interference(state)
+    for i in range(clock["batch_size"]):
+        end_member(world, state, state.batch[i])
+
+
+@compiled
+def end_member(world: WorldArrays, state: State, d: int) -> None:
+    """End one member's part in the pass: commit its accepted tokens and the target's own, or go on with its prompt."""
+    now_ns = state.clock[0]["now_ns"]
+    mine, request = state.devices[d], state.requests[d]
+    mine["served_ns"] = now_ns
+    if mine["cached"] == 0:
+        mine["admitted_ns"] = now_ns
+    if request["take"] < request["new"]:
+        mine["cached"] += request["take"]
+        request["served_ns"], request["admitted_ns"] = now_ns, mine["admitted_ns"]
+        refresh_cost(request, mine["cached"], mine["held"], world.server[0], state)
+        join_queue(state, d)
+        return
+    count_round(state, d)
+    mine["committed"] += mine["accepted"] + 1
+    session = world.sessions[mine["session"]]
+    block = world.server[0]["block"]
+    mine["cached"] = (session["prompt"] + mine["committed"] - 1) // block * block
+    done = mine["committed"] >= session["length"]
+    hold(state, d, 0 if done else mine["cached"])
+    if done:
+        mine["cached"] = 0
+    send_down(world, state, d, mine["accepted"] + 1, now_ns)
+    if state.control[0]["server_loop"] == 1 and not done:
+        mine["round_ns"] = now_ns
+        enqueue(world, state, d)
+    else:
+        mine["phase"] = DOWNLINK
+
+
+@compiled
+def count_round(state: State, d: int) -> None:
+    """Book a verified round, and let the server learn from it."""
+    mine = state.devices[d]
+    k, accepted = mine["k"], mine["accepted"]
+    counter = state.counters[state.requests[d]["group"]]
+    counter["verified"] += k
+    counter["accepted"] += accepted
+    counter["rejected"] += k - accepted
+    counter["rounds"] += 1
+    counter["committed"] += accepted + 1
+    state.seen[0, k] += accepted
+    state.seen[1, k] += 1.0
+    number = state.clock[0]["batch_no"] - 1
+    committed = mine["committed"] + accepted + 1
+    write_log(state.log, state.clock[0], LOG_VERIFY, d, mine["session"], number, accepted, committed, 0)

@@ -1,0 +1,77 @@
+"""Which rules are in force, as numbers the compiled pipeline reads. One compilation serves every pair of rules."""
+
+from __future__ import annotations
+
+import numpy as np
+
+# Drafters
+CONSTANT = 0  # caps and thresholds by class
+COMMANDED = 1  # what the last reply carried
+RANDOM_DRAFT = 2  # a random cap, no threshold
+ASKED_DRAFTER = 3  # a Python drafter is asked at every round start
+
+# Schedulers
+FCFS = 0
+EDF = 1
+DENSITY = 2
+SLO_AWARE = 3  # WISP
+STATIC = 4  # SLED
+CONTINUOUS = 5  # centralized serving
+RANDOM_ORDER = 6
+
+# WISP's readings of what to do with a late request
+LATE_LITERAL = 0
+LATE_URGENT = 1
+LATE_LAST = 2
+
+# Readings of a request's deadline
+DEADLINE_ROUND = 0
+DEADLINE_TIMELINE = 1
+
+MAX_DRAFT = 32
+"""Longest draft of any drafter."""
+
+CONTROL = np.dtype(
+    [
+        ("drafter", "i8"),
+        ("scheduler", "i8"),
+        ("asked", "i8"),  # 1: every dispatch is left to Python (a scheduler, or an environment's agent)
+        ("drop_suspect", "i8"),  # 1: the token the stop rule suspects is not sent
+        ("server_loop", "i8"),  # 1: no drafting and no network between rounds (centralized serving)
+        ("max_requests", "i8"),  # of a pass, at most the engine's limit
+        ("token_budget", "i8"),  # new tokens of a pass, at most the engine's limit
+        ("late", "i8"),  # WISP's reading
+        ("deadline", "i8"),  # reading of the deadline
+        ("margin_ns", "i8"),  # WISP's safety margin
+        ("static_size", "i8"),  # SLED: requests waited for
+        ("static_limit_ns", "i8"),  # SLED: longest wait for them
+        ("padded", "i8"),  # 1: every draft of a pass is padded to the longest
+        ("to_completion", "i8"),  # continuous: 1 runs admitted sessions to completion, 0 rotates
+        ("policy_seed", "u8"),  # of a rule's own randomness
+    ]
+)
+
+REQUEST = np.dtype(
+    [
+        ("device", "i8"),
+        ("session", "i8"),  # row in the world's sessions
+        ("group", "i8"),  # SLO class
+        ("arrived_ns", "i8"),  # when it joined the queue
+        ("round_ns", "i8"),  # when its round began (the session's start for a prompt)
+        ("start_ns", "i8"),  # when its session began
+        ("k", "i8"),  # drafted tokens to verify
+        ("context", "i8"),  # prompt and committed tokens
+        ("committed", "i8"),  # of them output
+        ("cached", "i8"),  # tokens in the KV memory; 0 is a cold session
+        ("new", "i8"),  # tokens to compute: context - cached + k
+        ("take", "i8"),  # of them in the next pass (a long prompt goes in chunks)
+        ("held", "i8"),  # KV tokens it holds now
+        ("reserve", "i8"),  # KV tokens it holds while verified: context + k
+        ("served_ns", "i8"),  # when its session was last in a pass, -1 never
+        ("admitted_ns", "i8"),  # when its session last turned warm, -1 cold
+        ("expected", "f8"),  # expected accepted tokens
+        ("deadline_ns", "f8"),  # latest end of its pass
+        ("alone_ns", "f8"),  # estimated time of a pass of its own
+    ]
+)
+"""A waiting request as a scheduler sees it."""

@@ -1,0 +1,13 @@
+"""Earliest deadline first."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from wisp_gym._jit import compiled
+
+
+@compiled
+def edf_key(request: Any) -> tuple[int, float]:
+    """Rank a request by its deadline."""
+    return 0, request["deadline_ns"]

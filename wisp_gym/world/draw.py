@@ -1,0 +1,257 @@
+"""Draw a world: one seed in, everything exogenous out."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from wisp_gym import profiles
+from wisp_gym._jit import compiled
+from wisp_gym.errors import InputError
+from wisp_gym.scenario import Scenario
+from wisp_gym.world.fleet import Laws, assign_groups, draw_devices, slowest_speeds
+from wisp_gym.world.network import link_tables
+from wisp_gym.world.rng import CAUSE_STREAM, key, normal_quantile
+from wisp_gym.world.server import pass_curve_ns, server_record
+from wisp_gym.world.sessions import lognormal_parameters, plan_sessions
+from wisp_gym.world.streams import draw_stream, stream_params
+from wisp_gym.world.types import CELLS, DEVICE, GROUP, GROUPS, SESSION, World, WorldArrays
+
+Split = Literal["train", "validation", "test"]
+SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+
+FloatArray = npt.NDArray[np.float64]
+
+
+def world_seed(split: Split, seed: int, environment: int = 0, episode: int = 0) -> int:
+    """Return the seed of a world, unlike for unlike arguments: SeedSequence([split, seed, environment, episode]).
+
+    :param split: which family of worlds; training, validation and test share none
+    :param seed: the run's or the comparison's seed, 0 or more
+    :param environment: which copy of a vector of environments
+    :param episode: which episode of that copy
+    :raises InputError: an unknown split or a negative number
+    """
+    if split not in SPLITS:
+        raise InputError(f"split: {split!r}; allowed: {', '.join(SPLITS)}")
+    for name, value in (("seed", seed), ("environment", environment), ("episode", episode)):
+        if not isinstance(value, int | np.integer) or value < 0:
+            raise InputError(f"{name}: {value!r}; allowed: an integer of 0 or more")
+    words = [SPLITS.index(split), int(seed), int(environment), int(episode)]
+    return int(np.random.SeedSequence(words).generate_state(1, np.uint64)[0])
+
+
+@compiled
+def draw_streams(
+    seed: np.uint64,
+    sessions: Any,
+    first_session: npt.NDArray[np.int64],
+    stream: FloatArray,
+    accepts: npt.NDArray[np.uint8],
+    signals: npt.NDArray[np.float32],
+    off_signals: npt.NDArray[np.float32],
+) -> None:
+    """Fill the token streams of every session, addressed by (device, session index).
+
+    :param first_session: first row of each device in `sessions`  # (devices,)
+    """
+    for row in range(len(sessions)):
+        device = sessions[row]["device"]
+        begin = sessions[row]["offset"]
+        end = begin + sessions[row]["length"]
+        draw = key(seed, CAUSE_STREAM, device, row - first_session[device])
+        draw_stream(draw, stream, accepts[begin:end], signals[:, begin:end], off_signals[:, begin:end])
+
+
+def group_records(scenario: Scenario) -> npt.NDArray[Any]:
+    """Return the SLO classes as GROUP records, loosest first.  # (4,)"""
+    classes = scenario.classes
+    records = np.zeros(GROUPS, GROUP)
+    records["period_ns"] = 1
+    for g, rate in enumerate(classes.rates_tps):
+        records[g]["period_ns"] = round(1e9 / rate)
+        records[g]["rate_tps"] = rate
+    records["allowance_ns"] = round(1e9 * classes.allowance_s)
+    records["on_time_share"] = classes.on_time_share
+    return records
+
+
+def cumulative(shares: Sequence[float]) -> FloatArray:
+    """Return shares as a cumulative distribution."""
+    weights = np.asarray(shares, np.float64)
+    return np.cumsum(weights / weights.sum())
+
+
+def noise_factors(cv: float) -> FloatArray:
+    """Return equally likely factors on a pass's time: log-normal with this coefficient of variation, mean one.  # (4096,)"""
+    sigma = np.sqrt(np.log1p(cv**2))
+    z = np.array([normal_quantile((i + 0.5) / CELLS) for i in range(CELLS)])
+    factors = np.exp(sigma * z)
+    return np.asarray(factors / factors.mean(), np.float64)
+
+
+class Template:
+    """What all worlds of a scenario share: costs, laws, tables, and who can hold which class."""
+
+    def __init__(self, scenario: Scenario) -> None:
+        self.server_profile = profiles.server(scenario.server.profile)
+        self.acceptance = profiles.acceptance(scenario.acceptance.profile)
+        limits = scenario.server
+        kv_tokens = self.server_profile.kv_tokens if limits.kv_tokens is None else limits.kv_tokens
+        self.server = server_record(
+            self.server_profile, limits.max_batch, limits.max_new_tokens, kv_tokens, limits.block
+        )
+        self.pass_ns = pass_curve_ns(self.server_profile, limits.max_new_tokens)
+        cv = self.server_profile.noise_cv if limits.noise_cv is None else limits.noise_cv
+        self.noise = noise_factors(cv)
+        self.groups = group_records(scenario)
+        self.laws = _laws(scenario, stream_params(self.acceptance.generator))
+        tables = [link_tables(network) for network in self.laws.networks]
+        self.up_ns = np.array([table[0] for table in tables])
+        self.down_ns = np.array([table[1] for table in tables])
+        self.refresh = np.array([table[2] for table in tables], np.uint64)
+        self.slowest = slowest_speeds(scenario, self.laws, self.groups, self.server, self.pass_ns)
+        self.expected = np.asarray(self.acceptance.expected_accepted, np.float64)
+        self.estimator: FloatArray | None = None  # fitted when a scheduler plans with it
+        self.spread = np.log([kind.speed_spread for kind in self.laws.kinds])
+
+    def devices(self, scenario: Scenario, seed: np.uint64, count: int) -> npt.NDArray[Any]:
+        """Draw a fleet.  # (count,) DEVICE"""
+        devices = np.zeros(count, DEVICE)
+        groups = np.empty(count, np.int64)
+        assign_groups(np.asarray(scenario.classes.shares, np.float64), groups)
+        devices["group"] = groups
+        laws = self.laws
+        draw_devices(seed, devices, laws.kind_shares, laws.network_shares, self.spread, self.slowest)
+        kind, speed = devices["kind"], devices["speed"]
+        devices["draft_ns"] = np.rint(1e9 * laws.draft_s[kind] / speed)
+        devices["prefill_ns"] = np.rint(1e9 * laws.prefill_s[kind] / speed)
+        devices["check_ns"] = np.rint(1e9 * np.array([k.stop_check_s for k in laws.kinds])[kind])
+        devices["power_w"] = np.array([k.power_w for k in laws.kinds])[kind]
+        devices["back_ns"] = np.median(self.down_ns, axis=1).astype(np.int64)[devices["network"]]
+        return devices
+
+
+def _laws(scenario: Scenario, stream: FloatArray) -> Laws:
+    """The laws of a scenario as numbers."""
+    fleet, workload = scenario.fleet, scenario.workload
+    kinds = tuple(profiles.device(part.device) for part in fleet.mix)
+    networks = tuple(profiles.network(part.network) for part in fleet.networks)
+    return Laws(
+        kinds=kinds,
+        networks=networks,
+        kind_shares=cumulative([part.share for part in fleet.mix]),
+        network_shares=cumulative([part.share for part in fleet.networks]),
+        draft_s=np.array([1.0 / kind.decode_tps(fleet.draft) for kind in kinds]),
+        prefill_s=np.array([1.0 / kind.prefill_tps(fleet.draft) for kind in kinds]),
+        lengths=np.array(
+            [
+                lognormal_parameters(workload.prompt_tokens),
+                lognormal_parameters(workload.output_tokens),
+                lognormal_parameters(workload.think_s),
+            ]
+        ),
+        stream=stream,
+    )
+
+
+_TEMPLATES: OrderedDict[str, Template] = OrderedDict()
+_KEPT_TEMPLATES = 32
+
+
+def template_of(scenario: Scenario) -> Template:
+    """Return what all worlds of a scenario share, built once per process and scenario."""
+    digest = scenario.digest()
+    if digest not in _TEMPLATES:
+        _TEMPLATES[digest] = Template(scenario)
+        if len(_TEMPLATES) > _KEPT_TEMPLATES:
+            _TEMPLATES.popitem(last=False)
+    return _TEMPLATES[digest]
+
+
+def session_cycle_ns(scenario: Scenario, groups: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+    """Return a class's session cycle: mean output length at the class's rate, and the mean pause.  # (4,)"""
+    workload = scenario.workload
+    tokens, think_s = workload.output_tokens.mean, workload.think_s.mean
+    return np.rint(tokens * groups["period_ns"] + 1e9 * think_s).astype(np.int64)
+
+
+def _closed_sessions(
+    scenario: Scenario, template: Template, seed: np.uint64, devices: npt.NDArray[Any], horizon_ns: int
+) -> tuple[npt.NDArray[Any], int]:
+    """Sessions of a closed loop, and the positions of their streams."""
+    cycle_ns = session_cycle_ns(scenario, template.groups)
+    laws = template.laws.lengths
+    plan = (seed, devices, template.groups, laws, cycle_ns, horizon_ns)
+    count, positions = plan_sessions(*plan, np.empty(0, SESSION))
+    sessions = np.zeros(count, SESSION)
+    plan_sessions(*plan, sessions)
+    return sessions, positions
+
+
+def _trace_sessions(scenario: Scenario, devices: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], int]:
+    """Sessions of an open loop, one for each device, and the positions of their streams."""
+    requests = scenario.requests
+    assert requests is not None
+    count = len(devices)
+    sessions = np.zeros(count, SESSION)
+    sessions["device"] = np.arange(count)
+    sessions["prompt"] = requests.prompt_tokens[:count]
+    sessions["length"] = requests.output_tokens[:count]
+    sessions["start_ns"] = requests.arrival_ns[:count]
+    ends = np.cumsum(sessions["length"])
+    sessions["offset"] = ends - sessions["length"]
+    devices["first_session"], devices["sessions"] = np.arange(count), 1
+    return sessions, int(ends[-1]) if count else 0
+
+
+def draw_world(
+    scenario: Scenario, seed: int, devices: int | None = None, horizon_s: float | None = None
+) -> World:
+    """Draw the world of a scenario: fleet, sessions, token streams; link delays and server noise by address.
+
+    Worlds nest: the first N devices and T seconds of a larger world are the smaller world.
+
+    :param scenario: what to draw from
+    :param seed: from `world_seed`, 0 to 2^64 - 1
+    :param devices: instead of the scenario's (closed loop only)
+    :param horizon_s: instead of the scenario's, s
+    :raises InputError: a class that no device can hold
+    """
+    template = template_of(scenario)
+    horizon_ns = round(1e9 * (scenario.horizon_s if horizon_s is None else horizon_s))
+    world = np.uint64(seed)
+    if scenario.requests is None:
+        fleet = template.devices(scenario, world, scenario.fleet.devices if devices is None else devices)
+        sessions, positions = _closed_sessions(scenario, template, world, fleet, horizon_ns)
+    else:
+        arrived = int(np.searchsorted(scenario.requests.arrival_ns, horizon_ns))
+        fleet = template.devices(scenario, world, arrived)
+        sessions, positions = _trace_sessions(scenario, fleet)
+    accepts = np.empty(positions, np.uint8)
+    signals = np.empty((4, positions), np.float32)
+    off_signals = np.empty((4, positions), np.float32)
+    first = np.ascontiguousarray(fleet["first_session"])
+    draw_streams(world, sessions, first, template.laws.stream, accepts, signals, off_signals)
+    groups = template.groups.copy()
+    groups["devices"] = np.bincount(fleet["group"], minlength=GROUPS)
+    arrays = WorldArrays(
+        seed=np.array([world]),
+        devices=fleet,
+        sessions=sessions,
+        groups=groups,
+        server=template.server,
+        pass_ns=template.pass_ns,
+        noise=template.noise,
+        up_ns=template.up_ns,
+        down_ns=template.down_ns,
+        refresh=template.refresh,
+        accepts=accepts,
+        expected=template.expected,
+    )
+    warmup_ns = round(1e9 * scenario.warmup())
+    return World(scenario, int(seed), horizon_ns, warmup_ns, arrays, signals, off_signals, scenario.refused)

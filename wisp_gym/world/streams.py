@@ -1,0 +1,212 @@
+"""Token streams: where the draft model agrees with the target, and what its distribution looks like.
+
+A generator with few parameters, fitted to published figures by `benchmarks/calibrate_streams.py`. All laws are in
+logits. At position p of a session, on the true prefix,
+
+    agreement logit   z = mean_logit + session_sd * s + block_sd * b + fast_sd * f
+    agreement         accepts[p] = 1 with probability logistic(z)
+    observed logit    x = signal_offset + signal_scale * (z + blur_sd * e)
+
+with s normal per session, b normal per block, f and e normal per position. A block ends at a position with
+probability 1 / block_tokens. Off the path, x is normal with off_mean and off_sd, whatever the agreement is.
+
+The four signals are monotone transforms of x, each with its own uniform noise of half-width signal_noise:
+
+    confidence  1 / (1 + exp(-x))                          probability of the likeliest token
+    entropy     2.287 * exp(-x / 1.61), at most ln(151,936)   nats
+    margin      1 / (1 + 2 exp(-x))                        probability, likeliest less second
+    spread      (y + sqrt(y^2 + 4)) / 2 with y = x + 4     nats, how far the likeliest logit stands out
+
+The entropy's constants are the ones that fit logged acceptance by entropy, p = 1 / (1 + (H / 3.30 bits)^1.61), so a
+calibrated x (P(agree | x) = logistic(x), which the fit sees to) keeps that law. Margin <= confidence as long as
+signal_noise < ln(2) / 2.
+
+Every number is a function of (key, position), so a longer stream begins with the shorter one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wisp_gym._jit import compiled
+from wisp_gym.errors import InputError, nearest
+from wisp_gym.world.rng import Unsigned, bits, normal, uniform
+
+PARAMETERS = (
+    "mean_logit",  # logit of agreement, mean over sessions, blocks and positions
+    "session_sd",  # standard deviations, in logits
+    "block_sd",
+    "fast_sd",
+    "block_tokens",  # mean length of a block, tokens, at least 1
+    "blur_sd",  # what the device cannot see, logits
+    "signal_offset",
+    "signal_scale",  # above 0
+    "signal_noise",  # half-width, logits, below ln(2) / 2
+    "off_mean",  # observed logit off the path
+    "off_sd",
+)
+"""The generator's parameters, in the order of the array that `draw_stream` reads."""
+
+SIGNALS = ("confidence", "entropy", "margin", "spread")
+"""Rows of a signal array."""
+
+CONFIDENCE, ENTROPY, MARGIN, SPREAD = range(4)
+
+(_MEAN, _SESSION, _BLOCK, _FAST, _LENGTH, _BLUR, _OFFSET, _SCALE, _NOISE, _OFF_MEAN, _OFF_SD) = range(11)
+
+# Numbers of a key: 0 for the session, then LANES for each position.
+_LANES = 8
+_LANE_ACCEPT, _LANE_FAST, _LANE_BLUR, _LANE_SIGNALS, _LANE_OFF, _LANE_OFF_SIGNALS, _LANE_RENEW, _LANE_BLOCK = range(8)
+
+ENTROPY_AT_EVEN_ODDS = 3.30 * math.log(2.0)
+"""Entropy, nats, at which agreement is an even bet: 3.30 bits."""
+ENTROPY_POWER = 1.61
+MAX_ENTROPY = math.log(151936.0)
+"""Nats; uniform over the vocabulary of Qwen3."""
+SPREAD_SHIFT = 4.0
+X_LOW, X_HIGH = -12.0, 16.0
+"""The observed logit is kept inside these, so that no transform overflows."""
+
+_FIELD = np.uint64(0xFFFF)
+_FIELD_BITS = np.uint64(16)
+_FIELD_TO_UNIT = 2.0**-16
+
+
+def stream_params(generator: Mapping[str, float]) -> NDArray[np.float64]:
+    """Return the generator's parameters as the array that `draw_stream` reads.  # (len(PARAMETERS),)
+
+    :param generator: a value for each name in PARAMETERS
+    :raises InputError: where a name is missing or unknown, or a value is not usable
+    """
+    for name in generator:
+        if name not in PARAMETERS:
+            raise InputError(f"generator.{name}: unknown parameter; {nearest(name, PARAMETERS)}")
+    for name in PARAMETERS:
+        if name not in generator:
+            raise InputError(f"generator.{name}: missing; needed: {', '.join(PARAMETERS)}")
+        _check(name, float(generator[name]))
+    return np.array([float(generator[name]) for name in PARAMETERS], dtype=np.float64)
+
+
+def _check(name: str, value: float) -> None:
+    low = {"block_tokens": 1.0, "signal_scale": 1e-6}.get(name, 0.0 if name.endswith("_sd") else -1e3)
+    high = 1e3
+    if name == "signal_noise":
+        low, high = 0.0, 0.5 * math.log(2.0)
+    if not low <= value <= high:  # not-a-number fails too
+        raise InputError(f"generator.{name} = {value:g}: must lie in [{low:g}, {high:g}]")
+
+
+@compiled
+def draw_stream(
+    key: Unsigned,
+    params: NDArray[np.float64],
+    accepts: NDArray[np.uint8],
+    signals: NDArray[np.float32],
+    off_signals: NDArray[np.float32],
+) -> None:
+    """Fill one session's stream; the length is that of `accepts`. The law is in the module's docstring.
+
+    :param key: the session's key, `rng.key(seed, CAUSE_STREAM, device, session)`
+    :param params: what `stream_params` made  # (11,)
+    :param accepts: filled with 1 where draft and target agree, else 0  # (length,)
+    :param signals: filled with the draft's signals on the true prefix, rows as SIGNALS  # (4, length)
+    :param off_signals: filled with the signals after a round's first mismatch  # (4, length)
+    """
+    session = params[_MEAN] + params[_SESSION] * normal(key, 0)
+    renewal = 1.0 / params[_LENGTH]
+    level = 0.0
+    for p in range(accepts.shape[0]):
+        at = 1 + _LANES * p
+        if p == 0 or uniform(key, at + _LANE_RENEW) < renewal:
+            level = session + params[_BLOCK] * normal(key, at + _LANE_BLOCK)
+        logit = level + params[_FAST] * normal(key, at + _LANE_FAST)
+        accepts[p] = 1 if uniform(key, at + _LANE_ACCEPT) < 1.0 / (1.0 + math.exp(-logit)) else 0
+        seen = params[_OFFSET] + params[_SCALE] * (logit + params[_BLUR] * normal(key, at + _LANE_BLUR))
+        _write_signals(signals, p, seen, params[_NOISE], bits(key, at + _LANE_SIGNALS))
+        off = params[_OFF_MEAN] + params[_OFF_SD] * normal(key, at + _LANE_OFF)
+        _write_signals(off_signals, p, off, params[_NOISE], bits(key, at + _LANE_OFF_SIGNALS))
+
+
+@compiled
+def _write_signals(signals: NDArray[np.float32], p: int, x: float, half_width: float, word: np.uint64) -> None:
+    """Write the four signals of observed logit `x` at position `p`, their noise from the 16-bit fields of `word`."""
+    x = min(max(x, X_LOW), X_HIGH)
+    signals[CONFIDENCE, p] = 1.0 / (1.0 + math.exp(-x - _noise(word, half_width)))
+    word = word >> _FIELD_BITS
+    entropy = ENTROPY_AT_EVEN_ODDS * math.exp((-x - _noise(word, half_width)) / ENTROPY_POWER)
+    signals[ENTROPY, p] = min(entropy, MAX_ENTROPY)
+    word = word >> _FIELD_BITS
+    signals[MARGIN, p] = 1.0 / (1.0 + 2.0 * math.exp(-x - _noise(word, half_width)))
+    y = x + SPREAD_SHIFT + _noise(word >> _FIELD_BITS, half_width)
+    signals[SPREAD, p] = 0.5 * (y + math.sqrt(y * y + 4.0))
+
+
+@compiled
+def _noise(word: np.uint64, half_width: float) -> float:
+    """Return noise uniform on (-half_width, half_width) from the low 16 bits of `word`."""
+    unit = (np.float64(np.int64(word & _FIELD)) + 0.5) * _FIELD_TO_UNIT
+    return half_width * (2.0 * unit - 1.0)
+
+
+@compiled
+def stop_score(confidence: float, entropy: float, margin: float, spread: float) -> np.float32:
+    """Return the stop score of a drafted token: the stand-in for WISP's predictor, high where it looks like agreement.
+
+    The mean of the four signals, each transformed back to the observed logit. A drafter sends the draft at the first
+    token whose score is below its threshold.
+
+    :param confidence: probability of the likeliest token
+    :param entropy: nats
+    :param margin: probability of the likeliest token less that of the second
+    :param spread: nats
+    """
+    # np.float64, as float() of a float32 stays a float32 in Numba.
+    c = min(max(np.float64(confidence), 1e-7), 1.0 - 1e-7)
+    m = min(max(np.float64(margin), 1e-7), 1.0 - 1e-7)
+    h = max(np.float64(entropy), 1e-6)
+    s = max(np.float64(spread), 1e-3)
+    by_probability = math.log(c / (1.0 - c)) + math.log(2.0 * m / (1.0 - m))
+    by_entropy = ENTROPY_POWER * math.log(ENTROPY_AT_EVEN_ODDS / h)
+    return np.float32(0.25 * (by_probability + by_entropy + s - 1.0 / s - SPREAD_SHIFT))
+
+
+@compiled
+def stop_scores(signals: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return `stop_score` of each position of a stream.  # (length,)
+
+    :param signals: rows as SIGNALS  # (4, length)
+    """
+    scores = np.empty(signals.shape[1], dtype=np.float32)
+    for p in range(signals.shape[1]):
+        scores[p] = stop_score(
+            signals[CONFIDENCE, p], signals[ENTROPY, p], signals[MARGIN, p], signals[SPREAD, p]
+        )
+    return scores
+
+
+@compiled
+def fixed_k_rounds(accepts: NDArray[np.uint8], k: int) -> NDArray[np.int64]:
+    """Return how many tokens each round accepts when all draft `k`.  # (rounds,)
+
+    A round from position p accepts the leading run of agreements in p .. p + k - 1; the target fills the next
+    position and the next round starts after it. Rounds that do not fit the stream are left out.
+
+    :param accepts: a session's stream  # (length,)
+    :param k: tokens drafted per round, 1 or more
+    """
+    counts = np.empty(accepts.shape[0], dtype=np.int64)
+    rounds = 0
+    p = 0
+    while p + k < accepts.shape[0]:
+        a = 0
+        while a < k and accepts[p + a] != 0:
+            a += 1
+        counts[rounds] = a
+        rounds += 1
+        p += a + 1
+    return counts[:rounds]
