@@ -19,8 +19,8 @@ from wisp_gym._jit import compiled
 Unsigned = int | np.uint64
 """A whole number of 0 or more.
 
-A compiled function hands a 64-bit result to Python as a plain int, and Numba takes a plain int for a signed one.
-So Python code wraps a key before it passes it on: `np.uint64(key(...))`. Compiled callers need not.
+A compiled function hands a 64-bit result to Python as a plain int, and Numba takes a plain int for a signed
+one. So Python code wraps a key before it passes it on: `np.uint64(key(...))`. Compiled callers need not.
 """
 
 CAUSE_STREAM = 1  # token streams: entity = device, index = session

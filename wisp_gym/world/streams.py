@@ -1,7 +1,7 @@
 """Token streams: where the draft model agrees with the target, and what its distribution looks like.
 
-A generator with few parameters, fitted to published figures by `benchmarks/calibrate_streams.py`. All laws are in
-logits. At position p of a session, on the true prefix,
+A generator with few parameters, fitted to published figures by `benchmarks/calibrate_streams.py`. All laws
+are in logits. At position p of a session, on the true prefix,
 
     agreement logit   z = mean_logit + session_sd * s + block_sd * b + fast_sd * f
     agreement         accepts[p] = 1 with probability logistic(z)
@@ -17,9 +17,9 @@ The four signals are monotone transforms of x, each with its own uniform noise o
     margin      1 / (1 + 2 exp(-x))                        probability, likeliest less second
     spread      (y + sqrt(y^2 + 4)) / 2 with y = x + 4     nats, how far the likeliest logit stands out
 
-The entropy's constants are the ones that fit logged acceptance by entropy, p = 1 / (1 + (H / 3.30 bits)^1.61), so a
-calibrated x (P(agree | x) = logistic(x), which the fit sees to) keeps that law. Margin <= confidence as long as
-signal_noise < ln(2) / 2.
+The entropy's constants are those that fit acceptance by entropy in logs of another pair (Llama-3.2-1B for
+3B), p = 1 / (1 + (H / 3.30 bits)^1.61), so an x with P(agree | x) = logistic(x), which the fit sees to, keeps
+that law. The other transforms are chosen for their range and order: margin <= confidence as signal_noise < ln(2) / 2.
 
 Every number is a function of (key, position), so a longer stream begins with the shorter one.
 """
@@ -60,7 +60,8 @@ CONFIDENCE, ENTROPY, MARGIN, SPREAD = range(4)
 
 # Numbers of a key: 0 for the session, then LANES for each position.
 _LANES = 8
-_LANE_ACCEPT, _LANE_FAST, _LANE_BLUR, _LANE_SIGNALS, _LANE_OFF, _LANE_OFF_SIGNALS, _LANE_RENEW, _LANE_BLOCK = range(8)
+_LANE_ACCEPT, _LANE_FAST, _LANE_BLUR, _LANE_SIGNALS = range(4)
+_LANE_OFF, _LANE_OFF_SIGNALS, _LANE_RENEW, _LANE_BLOCK = range(4, 8)
 
 ENTROPY_AT_EVEN_ODDS = 3.30 * math.log(2.0)
 """Entropy, nats, at which agreement is an even bet: 3.30 bits."""
@@ -74,6 +75,14 @@ X_LOW, X_HIGH = -12.0, 16.0
 _FIELD = np.uint64(0xFFFF)
 _FIELD_BITS = np.uint64(16)
 _FIELD_TO_UNIT = 2.0**-16
+
+
+_RANGES = {
+    "block_tokens": (1.0, 1e6),
+    "signal_scale": (1e-6, 50.0),
+    "signal_noise": (0.0, 0.5 * math.log(2.0)),
+}
+"""Allowed values, where they are not 0 to 20 (the _sd) or -50 to 50; no exponential overflows inside them."""
 
 
 def stream_params(generator: Mapping[str, float]) -> NDArray[np.float64]:
@@ -93,10 +102,7 @@ def stream_params(generator: Mapping[str, float]) -> NDArray[np.float64]:
 
 
 def _check(name: str, value: float) -> None:
-    low = {"block_tokens": 1.0, "signal_scale": 1e-6}.get(name, 0.0 if name.endswith("_sd") else -1e3)
-    high = 1e3
-    if name == "signal_noise":
-        low, high = 0.0, 0.5 * math.log(2.0)
+    low, high = _RANGES.get(name, (0.0, 20.0) if name.endswith("_sd") else (-50.0, 50.0))
     if not low <= value <= high:  # not-a-number fails too
         raise InputError(f"generator.{name} = {value:g}: must lie in [{low:g}, {high:g}]")
 
@@ -133,8 +139,10 @@ def draw_stream(
 
 
 @compiled
-def _write_signals(signals: NDArray[np.float32], p: int, x: float, half_width: float, word: np.uint64) -> None:
-    """Write the four signals of observed logit `x` at position `p`, their noise from the 16-bit fields of `word`."""
+def _write_signals(
+    signals: NDArray[np.float32], p: int, x: float, half_width: float, word: np.uint64
+) -> None:
+    """Write the signals of observed logit `x` at position `p`, noise from the 16-bit fields of `word`."""
     x = min(max(x, X_LOW), X_HIGH)
     signals[CONFIDENCE, p] = 1.0 / (1.0 + math.exp(-x - _noise(word, half_width)))
     word = word >> _FIELD_BITS
@@ -155,10 +163,10 @@ def _noise(word: np.uint64, half_width: float) -> float:
 
 @compiled
 def stop_score(confidence: float, entropy: float, margin: float, spread: float) -> np.float32:
-    """Return the stop score of a drafted token: the stand-in for WISP's predictor, high where it looks like agreement.
+    """Return the stop score of a drafted token, high where it looks like agreement.
 
-    The mean of the four signals, each transformed back to the observed logit. A drafter sends the draft at the first
-    token whose score is below its threshold.
+    A stand-in for WISP's predictor, a small network on the same four signals: here the mean of the four, each
+    transformed back to the observed logit. A drafter stops at the first token whose score is below its threshold.
 
     :param confidence: probability of the likeliest token
     :param entropy: nats
