@@ -1,0 +1,356 @@
+"""Agents: settings, the elapsed-time discount, learning on a task with a known answer, model files."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+import safetensors.numpy
+import torch
+from gymnasium.spaces import Box, MultiDiscrete
+from numpy.typing import NDArray
+from stable_baselines3.common.monitor import Monitor
+from stable_baselines3.common.vec_env import DummyVecEnv
+
+from agents import callbacks, model_file, ppo, training
+from agents.files import claim_folder, write_whole
+from agents.settings import AgentSettings, load_settings
+from agents.spaces import Spaces
+from agents.training import TrainingRun
+from wisp_gym.errors import InputError
+
+COUNTS = (9, 6, 5, 6, 9, 9, 9, 9)
+SIZE = 12
+BEST = np.array([4, 0, 3, 2, 5, 5, 5, 5])
+EPISODE_STEPS = 50
+
+
+class KnownAnswer(gymnasium.Env[NDArray[np.float32], NDArray[np.int64]]):
+    """EdgeCloud-v0's action space and info; a component pays by its closeness to a fixed best choice."""
+
+    def __init__(self, seed: int = 0) -> None:
+        self.action_space = MultiDiscrete(COUNTS)
+        self.observation_space = Box(-1.0, 1.0, (SIZE,), np.float32)
+        self._random = np.random.default_rng(seed)
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
+        self._step = 0
+        return self._observe(), {}
+
+    def step(self, action: NDArray[np.int64]) -> Any:
+        self._step += 1
+        closeness = 1.0 - np.abs(action - BEST) / np.array(COUNTS)
+        dt_s = float(self._random.uniform(1.0, 5.0))
+        ended = self._step == EPISODE_STEPS
+        info: dict[str, Any] = {
+            "dt": dt_s,
+            "discount": float(np.exp(-dt_s / 10)),
+            "forced": False,
+            "cost": 0.1,
+        }
+        info["terms"] = {"goodput": float(closeness.mean())}
+        if ended:
+            info["episode_metrics"] = {
+                "goodput_tps": 3.0,
+                "attainment": 0.5,
+                "attainment_class_2": float("nan"),
+            }
+        return self._observe(), float(closeness.mean()), False, ended, info
+
+    def _observe(self) -> NDArray[np.float32]:
+        return self._random.uniform(-1, 1, SIZE).astype(np.float32)
+
+
+def copies(settings: AgentSettings, scenario: str, overrides: Any, seed: int) -> DummyVecEnv:
+    seeds = range(seed, seed + settings.environments)
+    return DummyVecEnv([lambda s=s: Monitor(KnownAnswer(s)) for s in seeds])  # type: ignore[misc]
+
+
+def run_in(folder: Path, *changes: str, seed: int = 0) -> TrainingRun:
+    folder.mkdir(exist_ok=True)
+    small = ("timesteps=512", "rollout_steps=256", "batch_size=128", "environments=2", "hidden=[16]")
+    return TrainingRun(
+        load_settings("ppo", [*small, *changes]), "quickstart", ("fleet.devices=4",), seed, folder
+    )
+
+
+@pytest.fixture
+def stub(monkeypatch: pytest.MonkeyPatch) -> Spaces:
+    spaces = Spaces(SIZE, COUNTS)
+    monkeypatch.setattr(training, "make_environments", copies)
+    monkeypatch.setattr(model_file, "environment_spaces", lambda: spaces)
+    return spaces
+
+
+@pytest.fixture
+def model(tmp_path: Path, stub: Spaces) -> Path:
+    folder = tmp_path / "model"
+    training.train(run_in(folder))
+    return folder
+
+
+# --- settings
+
+
+def test_default_settings_take_overrides() -> None:
+    assert load_settings().epochs == 4
+    assert load_settings("ppo", ["epochs=7", "hidden=[64, 32]", "learning_rate=1e-3"]).hidden == (64, 32)
+
+
+@pytest.mark.parametrize("environments", [1, 2, 3, 4, 7])
+def test_a_rollout_is_whole_batches(environments: int) -> None:
+    settings = load_settings("ppo", [f"environments={environments}"])
+    rollout = settings.steps_per_environment * environments
+    assert rollout % settings.batch_size == 0
+    assert rollout >= settings.rollout_steps
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ("epoch=3", "did you mean 'epochs'?"),
+        ("learning_rate=.nan", "not finite"),
+        ("learning_rate=-1", "greater than 0"),
+        ("learning_rate=fast", "learning_rate"),
+        ("epochs=true", "epochs"),
+        ("hidden=[]", "hidden"),
+        ("reward=speed", "goodput"),
+        ("epochs", "key=value"),
+        ("=3", "key=value"),
+    ],
+)
+def test_a_wrong_setting_is_one_line(change: str, says: str) -> None:
+    with pytest.raises(InputError, match=says.replace("?", r"\?")) as caught:
+        load_settings("ppo", [change])
+    assert "\n" not in str(caught.value)
+
+
+def test_an_unknown_agent_names_the_nearest() -> None:
+    with pytest.raises(InputError, match="did you mean 'ppo'"):
+        load_settings("pppo")
+
+
+# --- discounting by elapsed time
+
+
+def test_advantages_by_hand() -> None:
+    settings = load_settings("ppo", ["environments=1", "rollout_steps=4", "batch_size=4", "gae_lambda=0.5"])
+    buffer = ppo.build(settings, copies(settings, "", (), 0), seed=0).rollout_buffer
+    buffer.rewards[:, 0] = [1.0, 2.0, 3.0, 4.0]
+    buffer.values[:, 0] = [10.0, 20.0, 30.0, 40.0]
+    buffer.discounts[:, 0] = [0.9, 0.8, 0.5, 0.7]  # type: ignore[attr-defined]
+    buffer.episode_starts[:, 0] = [1.0, 0.0, 1.0, 0.0]  # so the second step ended an episode
+    buffer.compute_returns_and_advantage(torch.tensor([[50.0]]), np.array([False]))
+    last = 4.0 + 0.7 * 50.0 - 40.0
+    third = 3.0 + 0.5 * 40.0 - 30.0 + 0.5 * 0.5 * last
+    second = 2.0 - 20.0
+    first = 1.0 + 0.9 * 20.0 - 10.0 + 0.9 * 0.5 * second
+    assert buffer.advantages[:, 0] == pytest.approx([first, second, third, last])
+    assert buffer.returns[:, 0] == pytest.approx([first + 10, second + 20, third + 30, last + 40])
+
+
+class HalfLife(KnownAnswer):
+    """Truncated after every other step, all states alike; reward 1, discount 0.5: every state is worth 2."""
+
+    def _observe(self) -> NDArray[np.float32]:
+        return np.zeros(SIZE, dtype=np.float32)
+
+    def step(self, action: NDArray[np.int64]) -> Any:
+        observation, _, _, _, info = super().step(action)
+        return observation, 1.0, False, self._step == 2, info | {"discount": 0.5}
+
+
+def test_a_truncated_step_is_bootstrapped_with_its_own_discount() -> None:
+    changes = [
+        "environments=1",
+        "rollout_steps=256",
+        "batch_size=64",
+        "hidden=[8]",
+        "learning_rate=0.01",
+        "epochs=10",
+    ]
+    settings = load_settings("ppo", changes)
+    environments = DummyVecEnv([lambda: Monitor(HalfLife())])
+    learner = ppo.build(settings, environments, seed=0)
+    learner.learn(256 * 15, callback=training.ElapsedTimeDiscount())
+    value = learner.policy.predict_values(torch.zeros(1, SIZE)).item()
+    assert value == pytest.approx(2.0, abs=0.1)
+
+
+# --- learning, determinism, curves
+
+
+def test_the_best_action_is_learned(tmp_path: Path, stub: Spaces) -> None:
+    changes = ("timesteps=20000", "rollout_steps=512", "batch_size=128", "learning_rate=0.003")
+    training.train(run_in(tmp_path, *changes))
+    _, actor = model_file.read(tmp_path)
+    chosen = np.array([actor(np.zeros(SIZE, dtype=np.float32))])
+    assert np.mean(1.0 - np.abs(chosen - BEST) / np.array(COUNTS)) > 0.95
+
+
+def test_the_same_seed_gives_the_same_bytes(tmp_path: Path, stub: Spaces) -> None:
+    for name, seed in (("a", 3), ("b", 3), ("c", 4)):
+        training.train(run_in(tmp_path / name, seed=seed))
+    files = {
+        name: [(tmp_path / name / f"model.{end}").read_bytes() for end in ("safetensors", "json")]
+        for name in "abc"
+    }
+    assert files["a"] == files["b"]
+    assert files["a"][0] != files["c"][0]
+
+
+def test_curves_are_written_under_the_documented_names(tmp_path: Path, stub: Spaces) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    training.train(run_in(tmp_path))
+    events = EventAccumulator(str(tmp_path / "tensorboard"))
+    events.Reload()
+    scalars, histograms = events.Tags()["scalars"], events.Tags()["histograms"]
+    own = {name for name in [*scalars, *histograms] if name.split("/")[0] in ("episode", "step", "action")}
+    assert own <= callbacks.curve_names().keys()
+    assert {
+        "episode/goodput_tps",
+        "action/requests_mean",
+        "step/dt_s",
+        "reward/goodput",
+        "train/loss",
+    } <= set(scalars)
+    assert "action/draft_cap_group_4" in histograms
+    assert "episode/attainment_class_2" not in scalars  # NaN in every episode
+
+
+def test_the_curves_page_explains_every_name() -> None:
+    page = (Path(__file__).parent.parent / "docs" / "training-curves.md").read_text(encoding="utf-8")
+    for name, meaning in callbacks.curve_names().items():
+        assert f"| `{name}` | {meaning} |" in page
+
+
+def test_divergence_is_an_input_error_and_leaves_no_model(tmp_path: Path, stub: Spaces) -> None:
+    diverging = (
+        "learning_rate=1.0",
+        "max_gradient_norm=1000000.0",
+        "value_coefficient=100",
+        "timesteps=200000",
+    )
+    run = run_in(tmp_path, *diverging)
+    environments = copies(run.settings, "", (), 0)
+    learner = ppo.build(run.settings, environments, seed=0)
+    with torch.no_grad():
+        learner.policy.action_net.bias.fill_(float("nan"))  # type: ignore[union-attr, operator]
+    with pytest.raises(InputError, match="learning_rate"):
+        training._learn(learner, 512)
+    with pytest.raises(InputError, match="learning_rate"):
+        model_file.save(tmp_path, ppo.tensors(learner), model_file.ModelRecord.model_construct())
+    assert not (tmp_path / "model.json").exists()
+
+
+# --- model files
+
+
+def test_a_loaded_actor_acts_as_the_learner(tmp_path: Path, stub: Spaces) -> None:
+    run = run_in(tmp_path)
+    learner = ppo.build(run.settings, copies(run.settings, "", (), 0), seed=5)
+    record = training._record(run, training.TrainingResult(0, True, 0.0), learner.get_env())  # type: ignore[arg-type]
+    model_file.save(tmp_path, ppo.tensors(learner), record)
+    _, actor = model_file.read(tmp_path)
+    for observation in np.random.default_rng(0).uniform(-1, 1, (50, SIZE)).astype(np.float32):
+        assert (actor(observation) == learner.predict(observation, deterministic=True)[0]).all()
+
+
+def test_the_record_says_what_was_trained(model: Path) -> None:
+    record, _ = model_file.read(model)
+    assert (record.scenario, record.overrides, record.seed) == ("quickstart", ("fleet.devices=4",), 0)
+    assert record.complete
+    assert record.timesteps == 512
+    assert record.versions["torch"] == torch.__version__
+
+
+def test_loading_imports_neither_torch_nor_the_learner() -> None:
+    code = "import sys, agents; assert not {'torch', 'stable_baselines3'} & sys.modules.keys()"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parent.parent)
+
+
+def change_record(model: Path, **fields: Any) -> None:
+    path = model / "model.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | fields))
+
+
+@pytest.mark.parametrize("end", ["safetensors", "json"])
+@pytest.mark.parametrize("size", [0, 7, 200])
+def test_a_truncated_file_is_refused(model: Path, end: str, size: int) -> None:
+    path = model / f"model.{end}"
+    path.write_bytes(path.read_bytes()[:size])
+    with pytest.raises(InputError, match="model"):
+        model_file.read(model)
+
+
+def test_a_changed_weight_is_refused(model: Path) -> None:
+    path = model / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-1] + b"?")
+    with pytest.raises(InputError, match="damaged"):
+        model_file.read(model)
+
+
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ({"format": 2}, "reads format 1"),
+        ({"observation_size": SIZE + 1}, "this environment has"),
+        ({"action_counts": [9, 6]}, "this environment has"),
+        ({"observation_size": "many"}, "observation_size"),
+        ({"extra": 1}, "unknown key 'extra'"),
+        ({"seed": None}, "seed"),
+    ],
+)
+def test_a_model_for_something_else_is_refused(model: Path, fields: dict[str, Any], says: str) -> None:
+    change_record(model, **fields)
+    with pytest.raises(InputError, match=says):
+        model_file.read(model)
+
+
+def test_weights_of_another_shape_are_refused(model: Path) -> None:
+    record, _ = model_file.read(model)
+    tensors = safetensors.numpy.load((model / "model.safetensors").read_bytes())
+    model_file.save(model, tensors | {"action_net.bias": np.zeros(3, np.float32)}, record)
+    with pytest.raises(InputError, match=r"action_net.bias must have shape \(62,\), found \(3,\)"):
+        model_file.read(model)
+    del tensors["action_net.bias"]
+    model_file.save(model, tensors, record)
+    with pytest.raises(InputError, match="found nothing"):
+        model_file.read(model)
+
+
+def test_a_missing_model_says_what_is_missing(model: Path) -> None:
+    assert model_file.model_folder(model / "model.json") == model
+    (model / "model.safetensors").unlink()
+    with pytest.raises(InputError, match=r"no model.safetensors"):
+        model_file.model_folder(model)
+
+
+# --- folders
+
+
+def test_a_folder_with_a_run_is_not_taken(tmp_path: Path) -> None:
+    claim_folder(tmp_path / "new" / "run", overwrite=False)
+    (tmp_path / "new" / "run" / "model.json").touch()
+    with pytest.raises(InputError, match="--overwrite"):
+        claim_folder(tmp_path / "new" / "run", overwrite=False)
+    claim_folder(tmp_path / "new" / "run", overwrite=True)
+    assert (tmp_path / "new" / "run" / "model.json").exists()
+
+
+def test_a_folder_that_cannot_be_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="cannot be written"):
+        claim_folder(tmp_path / "file" / "run", overwrite=False)
+
+
+def test_no_temporary_file_is_left(tmp_path: Path) -> None:
+    write_whole(tmp_path / "a.json", b"{}")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
