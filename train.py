@@ -7,6 +7,7 @@ python train.py --agent ppo --scenario paper-qwen3-32b-a100 --set fleet.devices=
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 INPUT_ERROR = 2
 INTERRUPTED = 130
+LEARNERS = ("safetensors", "stable_baselines3", "tensorboard", "torch")
 
 
 class OneLineParser(argparse.ArgumentParser):
@@ -49,7 +51,7 @@ def parser() -> argparse.ArgumentParser:
     described = (__doc__ or "").partition("\n\n")
     parser = OneLineParser(
         description=described[0],
-        epilog=f"examples:\n\n{described[2]}",
+        epilog=f"examples:\n{described[2]}\n",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
@@ -95,6 +97,10 @@ def prepare(options: argparse.Namespace) -> TrainingRun:
 
     :raises InputError: for the first thing that is wrong
     """
+    missing = [package for package in LEARNERS if importlib.util.find_spec(package) is None]
+    if missing:
+        raise InputError(f"training needs {', '.join(missing)}, not installed: pip install -e '.[train]'")
+
     from agents.files import claim_folder
     from agents.settings import load_settings
     from wisp_gym import scenario

@@ -1,0 +1,60 @@
+"""An environment like EdgeCloud-v0 whose best action is known, for the tests of the agents."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium.spaces import Box, MultiDiscrete
+from numpy.typing import NDArray
+from stable_baselines3.common.monitor import Monitor
+from stable_baselines3.common.vec_env import DummyVecEnv
+
+from agents.settings import AgentSettings
+
+COUNTS = (9, 6, 5, 6, 9, 9, 9, 9)
+SIZE = 12
+BEST = np.array([4, 0, 3, 2, 5, 5, 5, 5])
+EPISODE_STEPS = 50
+
+
+class KnownAnswer(gymnasium.Env[NDArray[np.float32], NDArray[np.int64]]):
+    """EdgeCloud-v0's action space and info; a component pays by its closeness to a fixed best choice."""
+
+    def __init__(self, seed: int = 0) -> None:
+        self.action_space = MultiDiscrete(COUNTS)
+        self.observation_space = Box(-1.0, 1.0, (SIZE,), np.float32)
+        self._random = np.random.default_rng(seed)
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
+        self._step = 0
+        return self._observe(), {}
+
+    def step(self, action: NDArray[np.int64]) -> Any:
+        self._step += 1
+        closeness = 1.0 - np.abs(action - BEST) / np.array(COUNTS)
+        dt_s = float(self._random.uniform(1.0, 5.0))
+        ended = self._step == EPISODE_STEPS
+        info: dict[str, Any] = {
+            "dt": dt_s,
+            "discount": float(np.exp(-dt_s / 10)),
+            "forced": False,
+            "cost": 0.1,
+        }
+        info["terms"] = {"goodput": float(closeness.mean())}
+        if ended:
+            info["episode_metrics"] = {
+                "goodput_tps": 3.0,
+                "attainment": 0.5,
+                "attainment_class_2": float("nan"),
+            }
+        return self._observe(), float(closeness.mean()), False, ended, info
+
+    def _observe(self) -> NDArray[np.float32]:
+        return self._random.uniform(-1, 1, SIZE).astype(np.float32)
+
+
+def copies(settings: AgentSettings, scenario: str, overrides: Any, seed: int) -> DummyVecEnv:
+    seeds = range(seed, seed + settings.environments)
+    return DummyVecEnv([lambda s=s: Monitor(KnownAnswer(s)) for s in seeds])  # type: ignore[misc]

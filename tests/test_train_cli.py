@@ -1,0 +1,130 @@
+"""train.py: what it refuses, what it writes, how it is stopped."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from known_answer import KnownAnswer, copies
+
+import train
+from agents import comparison, training
+
+QUICK = (
+    "--timesteps",
+    "256",
+    "--agent-set",
+    "rollout_steps=128",
+    "--agent-set",
+    "batch_size=64",
+    "--envs",
+    "2",
+)
+
+
+@pytest.fixture(autouse=True)
+def stub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(training, "make_environments", copies)
+    monkeypatch.setattr(comparison, "comparison_table", lambda *arguments: "the table")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--agent", "pppo"], "did you mean 'ppo'?"),
+        (["--scenario", "quickstar"], "did you mean 'quickstart'?"),
+        (["--scenario", "missing.yaml"], "missing.yaml"),
+        (["--set", "fleet.device=3"], "did you mean"),
+        (["--set", "fleet.devices=-3"], "fleet.devices"),
+        (["--agent-set", "epoch=3"], "did you mean 'epochs'?"),
+        (["--timesteps", "0"], "whole number from 1"),
+        (["--timesteps", "1e5"], "whole number from 1"),
+        (["--envs", "1000"], "environments"),
+        (["--seed", "-1"], "whole number from 0"),
+        (["--out", "file/run"], "cannot be written"),
+        (["--speed", "9"], "unrecognized arguments"),
+    ],
+)
+def test_wrong_input_is_one_line_and_code_2(
+    arguments: list[str], says: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    try:
+        code: Any = train.main(arguments)
+    except SystemExit as left:
+        code = left.code
+    captured = capsys.readouterr()
+    assert code == 2
+    assert captured.err.startswith("error: ")
+    assert captured.err.count("\n") == 1
+    assert says in captured.err
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_run_writes_a_model_and_ends_with_the_table(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert train.main([*QUICK, "--seed", "3"]) == 0
+    assert capsys.readouterr().out.endswith("the table\n")
+    folder = tmp_path / "runs" / "ppo-quickstart-s3"
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "model.json",
+        "model.safetensors",
+        "tensorboard",
+    ]
+    record = json.loads((folder / "model.json").read_text())
+    assert (record["seed"], record["timesteps"], record["settings"]["environments"]) == (3, 256, 2)
+
+
+def test_a_run_is_not_overwritten_unasked(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert train.main([*QUICK, "--out", "run"]) == 0
+    before = (tmp_path / "run" / "model.safetensors").read_bytes()
+    assert train.main([*QUICK, "--out", "run", "--seed", "1"]) == 2
+    assert "--overwrite" in capsys.readouterr().err
+    assert (tmp_path / "run" / "model.safetensors").read_bytes() == before
+    assert train.main([*QUICK, "--out", "run", "--seed", "1", "--overwrite"]) == 0
+    assert (tmp_path / "run" / "model.safetensors").read_bytes() != before
+
+
+def test_ctrl_c_saves_what_is_there(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    steps = 0
+    plain_step = KnownAnswer.step
+
+    def step(self: KnownAnswer, action: Any) -> Any:
+        nonlocal steps
+        steps += 1
+        if steps == 300:
+            os.kill(os.getpid(), signal.SIGINT)
+        return plain_step(self, action)
+
+    monkeypatch.setattr(KnownAnswer, "step", step)
+    assert train.main([*QUICK, "--timesteps", "100000", "--out", "run"]) == 130
+    record = json.loads((tmp_path / "run" / "model.json").read_text())
+    assert (record["complete"], record["timesteps"]) == (False, 256)
+    captured = capsys.readouterr()
+    assert "stopped early" in captured.err
+    assert "evaluate.py --policy" in captured.err
+
+
+def test_help_names_every_option(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        train.main(["--help"])
+    text = capsys.readouterr().out
+    for option in (
+        "--agent",
+        "--scenario",
+        "--timesteps",
+        "--seed",
+        "--envs",
+        "--set",
+        "--agent-set",
+        "--out",
+    ):
+        assert option in text
