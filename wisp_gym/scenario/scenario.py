@@ -166,7 +166,7 @@ def _without(fields: dict[str, Any], key: str) -> dict[str, Any]:
 
 
 def _digest(fields: dict[str, Any]) -> str:
-    """Return the digest; a file counts by its content, listed under "profiles" and "trace", not by its name."""
+    """Return the digest; a file counts by its content, listed under "profiles" and "trace"."""
     fields = {key: value for key, value in fields.items() if key not in ("name", "description", "acceptance")}
     fields["workload"] = _without(fields["workload"], "trace")
     fields["server"] = _without(fields["server"], "profile")
