@@ -63,7 +63,7 @@ def measure(sim: Simulation) -> dict[str, float]:
     metrics["window_s"] = window_s
     metrics["devices"] = float(sim.world.devices)
     metrics["refused"] = float(sim.world.refused)
-    return metrics
+    return {name: float(value) for name, value in metrics.items()}
 
 
 def _tokens(sums: dict[str, float], window_s: float) -> dict[str, float]:

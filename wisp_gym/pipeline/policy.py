@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from wisp_gym.errors import InputError
-from wisp_gym.pipeline.protocols import Drafter, Scheduler
+from wisp_gym.pipeline.protocols import Commander, Drafter, Scheduler
 from wisp_gym.rules.control import MAX_DRAFT
 from wisp_gym.world.types import GROUPS
 
@@ -121,9 +121,10 @@ class Policy:
     """A named pair of drafter and scheduler.
 
     :param name: what tables call it
-    :param drafter: compiled rule or Python object; :param scheduler: likewise
+    :param drafter: compiled rule or Python object; under a commander, where its draft caps and threshold start from
+    :param scheduler: compiled rule or Python object; a commander decides both halves at every dispatch
     """
 
     name: str
     drafter: DrafterRule | Drafter
-    scheduler: SchedulerRule | Scheduler
+    scheduler: SchedulerRule | Scheduler | Commander

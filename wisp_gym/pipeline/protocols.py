@@ -94,3 +94,15 @@ class Scheduler(Protocol):
     def select(self, view: DispatchView) -> Sequence[int] | Wait:
         """Return indices into `view.requests` in order of preference (what does not fit is skipped), or a `Wait`."""
         ...
+
+
+@runtime_checkable
+class Commander(Protocol):
+    """Decides at every dispatch both halves: how the compiled rules serve now, and what the replies tell the devices to draft.
+
+    Environments and trained agents act this way; draft caps and stop thresholds travel on the replies.
+    """
+
+    def command(self, simulation: Any) -> None:
+        """Write the decision into the simulation (its `state.control`, `caps`, `thresholds` and `answer`)."""
+        ...

@@ -22,7 +22,7 @@ from wisp_gym.pipeline.advance import (
     lay_out,
 )
 from wisp_gym.pipeline.policy import DrafterRule, Policy, SchedulerRule
-from wisp_gym.pipeline.protocols import DispatchView, Drafter, RoundView, Scheduler, Stream, Wait
+from wisp_gym.pipeline.protocols import Commander, DispatchView, Drafter, RoundView, Scheduler, Stream, Wait
 from wisp_gym.pipeline.state import State, new_state
 from wisp_gym.rules import control as rules
 from wisp_gym.rules.estimate import fit_estimator
@@ -97,18 +97,16 @@ class Simulation:
     :param policy: who decides
     :param policy_seed: of the policy's own randomness
     :param log: write every event down (`self.events`)
-    :param commanded: draft caps and thresholds travel on replies (environments and agents)
 
     `run()` goes to the horizon; `until(t)` to a time. The state is `self.state`.
     """
 
-    def __init__(
-        self, world: World, policy: Policy, policy_seed: int = 0, log: bool = False, commanded: bool = False
-    ) -> None:
+    def __init__(self, world: World, policy: Policy, policy_seed: int = 0, log: bool = False) -> None:
         self.world, self.policy = world, policy
         drafter, scheduler = policy.drafter, policy.scheduler
         self.asked_drafter = None if isinstance(drafter, DrafterRule) else drafter
         self.asked_scheduler = None if isinstance(scheduler, SchedulerRule) else scheduler
+        commanded = isinstance(scheduler, Commander)
         on, off = self._scores(drafter, commanded)
         self.state: State = new_state(world.arrays, scenario_estimator(world), on, off, log)
         self._set_control(policy_seed)
@@ -227,7 +225,9 @@ class Simulation:
     def _set_control(self, policy_seed: int) -> None:
         """Write the policy's settings as numbers."""
         control, server = self.state.control[0], self.world.arrays.server[0]
-        rule = self.policy.scheduler if isinstance(self.policy.scheduler, SchedulerRule) else SchedulerRule()
+        scheduler = self.policy.scheduler
+        default = SchedulerRule("slo-aware" if isinstance(scheduler, Commander) else "fcfs")
+        rule = scheduler if isinstance(scheduler, SchedulerRule) else default
         limit, budget = int(server["max_batch"]), int(server["max_new"])
         control["scheduler"] = SCHEDULERS[rule.kind]
         control["asked"] = self.asked_scheduler is not None
@@ -272,8 +272,15 @@ class Simulation:
             cap, threshold = self.asked_drafter.limit(self.round_view())
             self.draft(cap, threshold)
         else:
-            assert self.asked_scheduler is not None
-            self.choose(self.asked_scheduler.select(self.dispatch_view()))
+            self._ask_scheduler()
+
+    def _ask_scheduler(self) -> None:
+        scheduler = self.asked_scheduler
+        if isinstance(scheduler, Commander):
+            scheduler.command(self)
+        else:
+            assert isinstance(scheduler, Scheduler)
+            self.choose(scheduler.select(self.dispatch_view()))
 
     def draft(self, cap: int, threshold: float) -> None:
         """Answer a drafter's question.

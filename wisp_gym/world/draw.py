@@ -9,7 +9,6 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from wisp_gym import profiles
 from wisp_gym._jit import compiled
 from wisp_gym.errors import InputError
 from wisp_gym.scenario import Scenario
@@ -98,16 +97,13 @@ class Template:
     """What all worlds of a scenario share: costs, laws, tables, and who can hold which class."""
 
     def __init__(self, scenario: Scenario) -> None:
-        self.server_profile = profiles.server(scenario.server.profile)
-        self.acceptance = profiles.acceptance(scenario.acceptance.profile)
-        limits = scenario.server
-        kv_tokens = self.server_profile.kv_tokens if limits.kv_tokens is None else limits.kv_tokens
+        self.acceptance = scenario.profiles.acceptance
+        profile, limits = scenario.profiles.server, scenario.server
         self.server = server_record(
-            self.server_profile, limits.max_batch, limits.max_new_tokens, kv_tokens, limits.block
+            profile, limits.max_batch, limits.max_new_tokens, scenario.kv_tokens, limits.block
         )
-        self.pass_ns = pass_curve_ns(self.server_profile, limits.max_new_tokens)
-        cv = self.server_profile.noise_cv if limits.noise_cv is None else limits.noise_cv
-        self.noise = noise_factors(cv)
+        self.pass_ns = pass_curve_ns(profile, limits.max_new_tokens)
+        self.noise = noise_factors(scenario.noise_cv)
         self.groups = group_records(scenario)
         self.laws = _laws(scenario, stream_params(self.acceptance.generator))
         tables = [link_tables(network) for network in self.laws.networks]
@@ -139,8 +135,7 @@ class Template:
 def _laws(scenario: Scenario, stream: FloatArray) -> Laws:
     """The laws of a scenario as numbers."""
     fleet, workload = scenario.fleet, scenario.workload
-    kinds = tuple(profiles.device(part.device) for part in fleet.mix)
-    networks = tuple(profiles.network(part.network) for part in fleet.networks)
+    kinds, networks = scenario.profiles.devices, scenario.profiles.networks
     return Laws(
         kinds=kinds,
         networks=networks,
