@@ -10,16 +10,7 @@ import numpy as np
 import torch
 from stable_baselines3.common.callbacks import BaseCallback
 
-ACTION_COMPONENTS = (
-    "requests",
-    "token_budget",
-    "rule",
-    "stop_level",
-    "draft_cap_group_1",
-    "draft_cap_group_2",
-    "draft_cap_group_3",
-    "draft_cap_group_4",
-)
+from wisp_gym.envs.action import NAMES
 
 EPISODE_METRICS: Mapping[str, str] = {
     "goodput_tps": "tokens that fell due and were delivered by then, per second",
@@ -69,7 +60,7 @@ class TrainingCurves(BaseCallback):
 
     def _on_rollout_end(self) -> None:
         taken = self.locals["rollout_buffer"].actions  # (steps, environments, components)
-        for index, name in enumerate(ACTION_COMPONENTS[: taken.shape[-1]]):
+        for index, name in enumerate(NAMES):
             choices = taken[..., index]
             self.logger.record(f"action/{name}_mean", float(choices.mean()))
             self.logger.record(f"action/{name}", torch.as_tensor(np.ravel(choices)))
@@ -83,9 +74,6 @@ def curve_names() -> dict[str, str]:
     """Return every name that `TrainingCurves` writes, the reward's terms aside, and what it means."""
     episodes = {f"episode/{name}": text for name, text in EPISODE_METRICS.items()}
     steps = {f"step/{name}": text for name, text in STEP_VALUES.items()}
-    actions = {
-        f"action/{name}": f"choices of the action's component {name}, a histogram"
-        for name in ACTION_COMPONENTS
-    }
-    means = {f"action/{name}_mean": f"mean index chosen for {name}" for name in ACTION_COMPONENTS}
+    actions = {f"action/{name}": f"choices of the action's component {name}, a histogram" for name in NAMES}
+    means = {f"action/{name}_mean": f"mean index chosen for {name}" for name in NAMES}
     return episodes | steps | actions | means

@@ -83,7 +83,7 @@ def load(path: str | Path, name: str | None = None) -> Policy:
 
     folder = model_folder(path)
     record, actor = read(folder)
-    return AgentScheduler(actor, name or folder.resolve().name, control=record.settings.control)
+    return AgentScheduler(actor, name or folder.resolve().name, record.settings.control).policy()
 
 
 def model_folder(path: str | Path) -> Path:

@@ -24,6 +24,7 @@ class Spaces:
 
 def environment_spaces() -> Spaces:
     """Return the spaces of `ENVIRONMENT_ID`, the same in every scenario."""
-    from wisp_gym.envs import ACTION_COUNTS, OBSERVATION_SIZE
+    from wisp_gym.envs.action import SIZES
+    from wisp_gym.envs.features import SIZE
 
-    return Spaces(OBSERVATION_SIZE, tuple(ACTION_COUNTS))
+    return Spaces(SIZE, SIZES)

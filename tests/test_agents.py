@@ -174,7 +174,7 @@ def test_curves_are_written_under_the_documented_names(tmp_path: Path, stub: Spa
         "reward/goodput",
         "train/loss",
     } <= set(scalars)
-    assert "action/draft_cap_group_4" in histograms
+    assert "action/cap_4" in histograms
     assert "episode/attainment_class_2" not in scalars  # NaN in every episode
 
 
