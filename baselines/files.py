@@ -1,0 +1,65 @@
+"""A controller of the user's own, named as file.py:Class."""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
+
+from wisp_gym.errors import InputError, unknown
+
+
+def is_class_name(name: str) -> bool:
+    """Say whether a name has the form file.py:Class."""
+    return ".py:" in name
+
+
+def load_controller(name: str, methods: Sequence[str], role: str) -> object:
+    """Return a new object of a class in a file. The file's code runs.
+
+    :param name: "path/to/file.py:Class"; the class takes no arguments
+    :param methods: what the object must offer
+    :param role: what it is to be, for the message
+    :raises InputError: no such file or class, the file or the class fails, or a method is missing
+    """
+    path, _, class_name = name.rpartition(":")
+    module = _run(Path(path), name)
+    found = getattr(module, class_name, None)
+    if not inspect.isclass(found):
+        defined = [key for key, value in vars(module).items() if _defined_in(module, value)]
+        raise unknown(f"class in {path}", class_name, defined)
+    try:
+        controller: object = found()
+    except Exception as error:
+        raise InputError(f"{name}: {class_name}() fails: {type(error).__name__}: {error}") from error
+    missing = [method for method in methods if not callable(getattr(controller, method, None))]
+    if missing:
+        raise InputError(
+            f"{name}: a {role} needs the methods {', '.join(methods)}; it has no {', '.join(missing)}"
+        )
+    return controller
+
+
+def _defined_in(module: ModuleType, value: object) -> bool:
+    """Say whether a value is a class that the module defines itself."""
+    return inspect.isclass(value) and value.__module__ == module.__name__
+
+
+def _run(path: Path, name: str) -> ModuleType:
+    """Return a file as a module of its own."""
+    if not path.is_file():
+        raise InputError(f"{name}: there is no file {path}")
+    unique = f"_controller_{path.stem}_{abs(hash(path.resolve())):x}"
+    specification = importlib.util.spec_from_file_location(unique, path)
+    if specification is None or specification.loader is None:
+        raise InputError(f"{name}: {path} is not a Python file")
+    module = importlib.util.module_from_spec(specification)
+    sys.modules[unique] = module  # dataclasses look their module up there
+    try:
+        specification.loader.exec_module(module)
+    except Exception as error:
+        raise InputError(f"{name}: {path} fails: {type(error).__name__}: {error}") from error
+    return module

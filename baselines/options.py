@@ -1,0 +1,66 @@
+"""What may follow the colon of a name, checked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from wisp_gym.errors import InputError, unknown
+
+
+def no_options(name: str, text: str) -> None:
+    """Refuse options after a name that takes none."""
+    if text:
+        raise InputError(f"{name}:{text}: {name} takes no options")
+
+
+def whole(name: str, text: str, least: int, most: int) -> int:
+    """Return a whole number.
+
+    :param name: what it belongs to, for the message
+    :param text: as typed
+    :param least: smallest allowed; :param most: largest allowed
+    """
+    value = int(text) if text.isascii() and text.isdigit() else least - 1
+    if not least <= value <= most:
+        raise InputError(
+            f"{name}:{text}: {text!r} must be a whole number from {least} to {most}, as in {name}:{least + 1}"
+        )
+    return value
+
+
+def number(name: str, text: str, least: float, most: float) -> float:
+    """Return a finite number.
+
+    :param name: what it belongs to, for the message
+    :param text: as typed
+    :param least: smallest allowed; :param most: largest allowed
+    """
+    try:
+        value = float(text)
+    except ValueError:
+        value = least - 1.0
+    if not least <= value <= most:
+        raise InputError(f"{name}:{text}: {text!r} must be a number from {least:g} to {most:g}")
+    return value
+
+
+def choices(name: str, text: str, allowed: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """Return "key=value,key=value" as a mapping.
+
+    :param name: what it belongs to, for the message
+    :param text: as typed; empty for none
+    :param allowed: the keys, and the values of each
+    """
+    chosen: dict[str, str] = {}
+    for part in filter(None, text.split(",")):
+        key, _, value = part.partition("=")
+        if key not in allowed:
+            raise unknown(
+                f"option of {name}", part, [f"{k}={v}" for k, values in allowed.items() for v in values]
+            )
+        if value not in allowed[key]:
+            raise unknown(f"{name}:{key}", value, allowed[key])
+        if key in chosen:
+            raise InputError(f"{name}:{text}: {key} is given twice")
+        chosen[key] = value
+    return chosen

@@ -1,0 +1,91 @@
+"""The schedulers by name: which waiting requests the server verifies next."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Literal, cast
+
+from baselines import settings
+from baselines.options import choices, no_options, whole
+from baselines.settings import Deadline, Late
+from wisp_gym.pipeline import SchedulerRule
+
+PlainKind = Literal["fcfs", "edf", "density", "random"]
+
+
+def _plain(kind: PlainKind, options: str) -> SchedulerRule:
+    """Return a rule that is only an order."""
+    no_options(kind, options)
+    return SchedulerRule(kind=kind)
+
+
+def fcfs(options: str) -> SchedulerRule:
+    """Return first come, first served."""
+    return _plain("fcfs", options)
+
+
+def edf(options: str) -> SchedulerRule:
+    """Return earliest deadline first."""
+    return _plain("edf", options)
+
+
+def density(options: str) -> SchedulerRule:
+    """Return most expected accepted tokens per second of server time first."""
+    return _plain("density", options)
+
+
+def random(options: str) -> SchedulerRule:
+    """Return a random order."""
+    return _plain("random", options)
+
+
+def static(options: str) -> SchedulerRule:
+    """Return SLED's server: wait for a number of requests or a time limit, pad drafts to the longest."""
+    size = whole("static", options, 1, 4096) if options else settings.STATIC_SIZE
+    limit_s = settings.STATIC_LIMIT_S
+    return SchedulerRule(
+        kind="static", max_requests=size, static_size=size, static_limit_s=limit_s, padded=True
+    )
+
+
+def continuous(options: str) -> SchedulerRule:
+    """Return continuous batching: rotate through the admitted sessions, or ("rtc") run them to completion."""
+    if options != "rtc":
+        no_options("continuous", options)
+    return SchedulerRule(kind="continuous", run_to_completion=options == "rtc")
+
+
+def readings(name: str, options: str) -> tuple[Late, Deadline | None]:
+    """Return the readings of late requests and of deadlines; None is the scenario's reading of deadlines.
+
+    :param name: what the options belong to, for the message
+    :param options: as in "late=urgent,deadline=timeline"
+    """
+    allowed = {"late": settings.LATE_READINGS, "deadline": settings.DEADLINE_READINGS}
+    chosen = choices(name, options, allowed)
+    return cast(Late, chosen.get("late", settings.WISP_LATE)), cast("Deadline | None", chosen.get("deadline"))
+
+
+def wisp(late: Late, deadline: Deadline | None) -> SchedulerRule:
+    """Return WISP's scheduler: urgent requests by deadline, then by value density, each behind a guard.
+
+    :param late: what becomes of late requests
+    :param deadline: reading of a request's deadline; None is the scenario's
+    """
+    return SchedulerRule(kind="slo-aware", late=late, deadline=deadline, margin_s=settings.WISP_MARGIN_S)
+
+
+def slo_aware(options: str) -> SchedulerRule:
+    """Return WISP's scheduler in the reading that the options name."""
+    return wisp(*readings("slo-aware", options))
+
+
+BY_NAME: Mapping[str, Callable[[str], SchedulerRule]] = {
+    "fcfs": fcfs,
+    "edf": edf,
+    "density": density,
+    "static": static,
+    "continuous": continuous,
+    "slo-aware": slo_aware,
+    "random": random,
+}

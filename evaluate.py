@@ -1,0 +1,189 @@
+"""Compare policies on the same worlds: a table on the terminal, CSV, JSON and a manifest in a folder.
+
+python evaluate.py --policy wisp sled centralized --scenario paper-qwen3-32b-a100 --seeds 10
+python evaluate.py --policy wisp:best predictor+fcfs runs/ppo-quickstart-s0 --set fleet.devices=60 --per-class
+python evaluate.py --policy wisp sled centralized --scenario trace --set workload.trace=FILE.csv
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from concurrent.futures import BrokenExecutor
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from wisp_gym.errors import InputError
+
+if TYPE_CHECKING:
+    from wisp_gym.evaluation import Progress
+
+FAILED, INPUT_ERROR, INTERRUPTED = 1, 2, 130
+MOST_SEEDS = 100_000
+
+POLICIES_HELP = """policies:
+  wisp  wisp:late=urgent,deadline=timeline  wisp:best  sled  sled:confidence  centralized  centralized:rtc
+  fixed:K  random  DIR (a trained model)  DRAFTER+SCHEDULER, as in predictor+fcfs
+  drafters: none  fixed:K  confidence[:threshold]  predictor[:recall]  random  file.py:Class
+  schedulers: fcfs  edf  density  static[:size]  continuous[:rtc]  slo-aware[:late=...]  random  file.py:Class
+
+exit codes: 0 done, 1 failed, 2 wrong input, 130 interrupted; unless it is 0, nothing has been written
+"""
+
+
+class OneLineParser(argparse.ArgumentParser):
+    """A parser whose errors are one line, like every other input error."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print the message and exit with code 2."""
+        self.exit(INPUT_ERROR, f"error: {message} (--help lists the options)\n")
+
+
+def seed_list(text: str) -> tuple[int, ...]:
+    """Return the seeds that "10" (0 to 9) or "3,5,8" (these; "3," is one) mean."""
+    words = text.split(",")
+    try:
+        numbers = [int(word) for word in words if word.strip()]
+    except ValueError:
+        numbers = []
+    if len(words) == 1 and len(numbers) == 1 and 1 <= numbers[0] <= MOST_SEEDS:
+        return tuple(range(numbers[0]))
+    if len(words) > 1 and numbers and all(0 <= number < 2**63 for number in numbers):
+        return tuple(numbers)
+    raise argparse.ArgumentTypeError(
+        f"{text!r} must be a number of worlds, 1 to {MOST_SEEDS}, or seeds with commas, as in 3,5,8"
+    )
+
+
+def processes(text: str) -> int:
+    """Return a number of processes, 1 to 1024."""
+    if text.isascii() and text.isdigit() and 1 <= int(text) <= 1024:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{text!r} must be a whole number from 1 to 1024")
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the command line's parser."""
+    purpose, _, examples = (__doc__ or "").partition("\n\n")
+    parser = OneLineParser(
+        description=purpose,
+        epilog=f"examples:\n{examples}\n{POLICIES_HELP}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add(
+        "--policy",
+        nargs="+",
+        required=True,
+        metavar="NAME",
+        help="whom to compare; the first is the reference",
+    )
+    add(
+        "--scenario",
+        default="quickstart",
+        metavar="NAME",
+        help="a shipped scenario or a YAML file (%(default)s)",
+    )
+    add(
+        "--seeds",
+        type=seed_list,
+        default="5",
+        metavar="N|A,B,...",
+        help="worlds 0 to N-1, or these (%(default)s)",
+    )
+    add("--devices", metavar="N", help="same as --set fleet.devices=N")
+    add("--horizon", metavar="S", help="simulated seconds, same as --set horizon_s=S")
+    add(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        dest="overrides",
+        help="change the scenario",
+    )
+    add("--out", type=Path, metavar="DIR", help="folder of the files (results/<scenario>-<policies>)")
+    add("--per-class", action="store_true", help="show attainment and goodput of every SLO class")
+    add(
+        "--jobs",
+        type=processes,
+        metavar="N",
+        help="processes at most (as many as cores); results do not change",
+    )
+    return parser
+
+
+def overrides(options: argparse.Namespace) -> list[str]:
+    """Return the changes to the scenario."""
+    shortcuts = {"fleet.devices": options.devices, "horizon_s": options.horizon}
+    return [*options.overrides, *(f"{key}={value}" for key, value in shortcuts.items() if value is not None)]
+
+
+def run(options: argparse.Namespace, command: Sequence[str]) -> str:
+    """Check everything the user gave, compare, save, and return what to show."""
+    started = datetime.now(UTC)
+    from baselines import candidates, resolve
+    from wisp_gym import evaluation, scenario
+
+    loaded = scenario.load(options.scenario, overrides(options))
+    folder = options.out or evaluation.default_folder(loaded.name, options.policy)
+    evaluation.check_writable(folder)
+    jobs = options.jobs or evaluation.usable_cores()
+    with progress_bar() as progress:
+        comparison = evaluation.compare(
+            loaded, options.policy, options.seeds, resolve, candidates, jobs=jobs, progress=progress
+        )
+    table = evaluation.render(comparison, options.per_class)
+    evaluation.save(comparison, folder, resolve, command, jobs, started)
+    return f"{table}\n\nmetrics.csv, summary.json and manifest.json are in {folder}"
+
+
+@contextmanager
+def progress_bar() -> Iterator[Progress | None]:
+    """Show a bar of rows done on standard error, where that is a terminal."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    columns = (TextColumn("rows"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("rows", total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def show(text: str) -> None:
+    """Print, to a reader that may have left (as `head` does)."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code."""
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    options = parser().parse_args(words)
+    try:
+        text = run(options, ["evaluate.py", *words])
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return INPUT_ERROR
+    except KeyboardInterrupt:
+        print("interrupted: nothing has been written", file=sys.stderr)
+        return INTERRUPTED
+    except (OSError, BrokenExecutor) as error:
+        print(f"error: {type(error).__name__}: {error}; nothing has been written", file=sys.stderr)
+        return FAILED
+    show(text)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

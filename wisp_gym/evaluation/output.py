@@ -1,0 +1,77 @@
+"""A folder of results that is either written whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from wisp_gym.errors import InputError
+
+CSV_FILE, SUMMARY_FILE, MANIFEST_FILE = "metrics.csv", "summary.json", "manifest.json"
+FILES = (CSV_FILE, SUMMARY_FILE, MANIFEST_FILE)
+"""What an evaluation writes."""
+
+LONGEST_NAME = 100
+
+
+def default_folder(scenario: str, policies: Sequence[str]) -> Path:
+    """Return results/<scenario>-<policies> under the current folder, a legible name for any policy.
+
+    :param scenario: its name
+    :param policies: their names
+    """
+    spelt = "-".join([scenario, *policies])
+    name = re.sub(r"[^A-Za-z0-9.]+", "-", spelt).strip("-.") or "results"
+    if len(name) > LONGEST_NAME:
+        name = f"{name[:LONGEST_NAME]}-{hashlib.sha256(spelt.encode()).hexdigest()[:8]}"
+    return Path("results") / name
+
+
+def check_writable(folder: Path, names: Sequence[str] = FILES) -> None:
+    """Make sure, before any work, that files can be written into a folder. Leaves no trace.
+
+    :param folder: where results go; it may not exist yet
+    :param names: of the files
+    :raises InputError: they cannot
+    """
+    there = folder.absolute()
+    while not there.exists() and there != there.parent:
+        there = there.parent
+    if not there.is_dir():
+        raise InputError(f"--out {folder}: {there} is a file; a folder is needed")
+    blocked = [name for name in names if (folder / name).is_dir()]
+    if blocked:
+        raise InputError(
+            f"--out {folder}: {folder / blocked[0]} is a folder; a file of that name is to be written"
+        )
+    try:
+        os.rmdir(tempfile.mkdtemp(prefix=".wisp-gym-", dir=there))
+    except OSError as error:
+        raise InputError(f"--out {folder}: {there} cannot be written to ({error.strerror})") from error
+
+
+def write_together(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Write files under other names and rename them at the end: old ones stay until all new ones are there.
+
+    :param folder: made if it is missing
+    :param files: content by name
+    :raises OSError: the disk is full or gone; nothing is left behind
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    made: list[tuple[Path, Path]] = []
+    try:
+        for name, content in files.items():
+            handle, path = tempfile.mkstemp(prefix=f".{name}-", dir=folder)
+            made.append((Path(path), folder / name))
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
+                os.fchmod(file.fileno(), 0o644)
+        for temporary, final in made:
+            os.replace(temporary, final)
+    finally:
+        for temporary, _ in made:
+            temporary.unlink(missing_ok=True)
