@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from wisp_gym._jit import compiled
+from wisp_gym._jit import kernel
 from wisp_gym.envs.action import NAMES, SIZES, wisp_action
 from wisp_gym.envs.features import ACTION_AT, GROUP_SIZE, SERVER_AT, SIZE
 from wisp_gym.pipeline.accounting import settle_all
@@ -46,7 +46,7 @@ RECENT = np.dtype(
 )
 
 
-@compiled
+@kernel
 def decay_into(recent: Any, counter: Any, keep: float) -> None:
     """Move one class's recent sums on by what was counted since the last time."""
     recent["accepted"] = keep * recent["accepted"] + counter["accepted"] - recent["accepted_before"]
@@ -59,7 +59,7 @@ def decay_into(recent: Any, counter: Any, keep: float) -> None:
     recent["committed_before"] = counter["committed"]
 
 
-@compiled
+@kernel
 def update_memory(world: WorldArrays, state: State, memory: Any, recent: Any) -> None:
     """Settle the fleet up to now and move the recent averages on."""
     clock, totals = state.clock[0], state.totals[0]
@@ -77,19 +77,19 @@ def update_memory(world: WorldArrays, state: State, memory: Any, recent: Any) ->
     memory["seen_ns"] = now_ns
 
 
-@compiled
+@kernel
 def share(part: float, whole: float) -> float:
     """Return part / whole between 0 and 1, 0 when there is no whole."""
     return min(max(part / whole, 0.0), 1.0) if whole > 0.0 else 0.0
 
 
-@compiled
+@kernel
 def squash(count: float, half: float) -> float:
     """Return count / (count + half)."""
     return count / (count + half)
 
 
-@compiled
+@kernel
 def add_device(world: WorldArrays, state: State, d: int, sums: Any, least: Any) -> None:
     """Add what the server knows of one device to its class's sums (columns below)."""
     mine, g = state.devices[d], world.devices[d]["group"]
@@ -121,7 +121,7 @@ def add_device(world: WorldArrays, state: State, d: int, sums: Any, least: Any) 
     sums[g, 10] += request["take"]
 
 
-@compiled
+@kernel
 def write_group(world: WorldArrays, state: State, g: int, sums: Any, least: Any, recent: Any, obs: Any) -> None:
     """Write one class's entries, in the order of features.GROUP_ENTRIES."""
     group = world.groups[g]
@@ -150,7 +150,7 @@ def write_group(world: WorldArrays, state: State, g: int, sums: Any, least: Any,
     row[16] = math.tanh(1e-9 * (state.clock[0]["now_ns"] - recent[g]["report_ns"]))
 
 
-@compiled
+@kernel
 def write_server(world: WorldArrays, state: State, memory: Any, sums: Any, obs: Any) -> None:
     """Write the server's entries, in the order of features.SERVER_ENTRIES."""
     clock, server = state.clock[0], world.server[0]
@@ -176,11 +176,14 @@ def write_server(world: WorldArrays, state: State, memory: Any, sums: Any, obs: 
     row[11] = squash(len(world.devices), 64.0)
 
 
-@compiled
-def write_observation(world: WorldArrays, state: State, memory: Any, recent: Any, obs: Any) -> None:
-    """Write all entries but the last action."""
-    sums = np.zeros((GROUPS, 11))
-    least = np.full(GROUPS, 1.0e9)
+@kernel
+def write_observation(
+    world: WorldArrays, state: State, memory: Any, recent: Any, sums: Any, least: Any, obs: Any
+) -> None:
+    """Write all entries but the last action.  `sums` (4, 11) and `least` (4,) are workspace."""
+    sums[:] = 0.0
+    least[:] = 1.0e9
+    obs[:] = 0.0
     for i in range(state.clock[0]["waiting"]):
         d = state.waiting[i]
         g = world.devices[d]["group"]
@@ -192,7 +195,7 @@ def write_observation(world: WorldArrays, state: State, memory: Any, recent: Any
     write_server(world, state, memory, sums, obs)
 
 
-@compiled
+@kernel
 def share_behind(world: WorldArrays, state: State) -> float:
     """Return the share of devices whose running session has fewer of its settled tokens on time than its class asks for."""
     behind = 0
@@ -217,6 +220,8 @@ class Observer:
         self.memory: npt.NDArray[Any] = np.zeros(1, MEMORY)
         self.recent: npt.NDArray[Any] = np.zeros(GROUPS, RECENT)
         self.last = wisp_action()
+        self._sums = np.zeros((GROUPS, 11))
+        self._least = np.zeros(GROUPS)
         self._scale = np.array(SIZES, np.float32) - 1
 
     def update(self) -> None:
@@ -230,9 +235,9 @@ class Observer:
 
     def observe(self) -> npt.NDArray[np.float32]:
         """Return the observation now, entries as listed in features.py.  # (SIZE,)"""
-        obs = np.zeros(SIZE, np.float32)
-        simulation = self.simulation
-        write_observation(simulation.world.arrays, simulation.state, self.memory[0], self.recent, obs)
+        obs = np.empty(SIZE, np.float32)
+        world, state = self.simulation.world.arrays, self.simulation.state
+        write_observation(world, state, self.memory[0], self.recent, self._sums, self._least, obs)
         obs[ACTION_AT : ACTION_AT + len(NAMES)] = self.last / self._scale
         return obs
 

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from wisp_gym._jit import compiled
+from wisp_gym._jit import kernel
 from wisp_gym.pipeline.state import BIN_NS, TBT_BINS
 
 IntArray = npt.NDArray[np.int64]
 
 
-@compiled
+@kernel
 def tokens_due(group: Any, start_ns: int, length: int, now_ns: int) -> int:
     """Return how many tokens of a session have a due time before `now_ns`."""
     since = now_ns - start_ns - group["allowance_ns"]
@@ -26,7 +26,7 @@ def tokens_due(group: Any, start_ns: int, length: int, now_ns: int) -> int:
     return min((since - 1) // group["period_ns"], length)
 
 
-@compiled
+@kernel
 def settle_session(group: Any, outcome: Any, length: int, now_ns: int, counter: Any) -> bool:
     """Settle a session's tokens due before `now_ns`; return whether all of them are settled now."""
     due = tokens_due(group, outcome["start_ns"], length, now_ns)
@@ -40,7 +40,7 @@ def settle_session(group: Any, outcome: Any, length: int, now_ns: int, counter: 
     return due == length
 
 
-@compiled
+@kernel
 def settle_device(
     device: Any, state: Any, sessions: Any, outcomes: Any, group: Any, now_ns: int, counter: Any
 ) -> None:
@@ -53,7 +53,7 @@ def settle_device(
         row += 1
 
 
-@compiled
+@kernel
 def settle_all(
     devices: Any, states: Any, sessions: Any, outcomes: Any, groups: Any, counters: Any, now_ns: int
 ) -> None:
@@ -63,14 +63,14 @@ def settle_all(
         settle_device(devices[d], states[d], sessions, outcomes, groups[g], now_ns, counters[g])
 
 
-@compiled
+@kernel
 def count_gap(tbt: IntArray, gap_ns: int, tokens: int) -> None:
     """Count a delivery's time between tokens: the gap since the last delivery, shared evenly by its tokens."""
     at = min(gap_ns // tokens // BIN_NS, TBT_BINS - 1)
     tbt[at] += tokens
 
 
-@compiled
+@kernel
 def account_delivery(
     state: Any, outcome: Any, length: int, group: Any, counter: Any, tbt: IntArray, tokens: int, now_ns: int
 ) -> bool:
@@ -94,7 +94,7 @@ def account_delivery(
     return True
 
 
-@compiled
+@kernel
 def account_finish(outcome: Any, length: int, group: Any, counter: Any, due: int) -> None:
     """Book a completed session: tokens not yet due are on time, as they are all there."""
     outcome["finished"] = 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from wisp_gym._jit import compiled
+from wisp_gym._jit import kernel
 from wisp_gym.pipeline.device import become_ready, begin_round, deliver, round_limit, start_session
 from wisp_gym.pipeline.events import ARRIVAL, DELIVERY, event_device, event_kind, pop_event
 from wisp_gym.pipeline.log import LOG_WAIT, write_log
@@ -27,7 +27,7 @@ BY_WAITING = 3  # wait until `clock.wake_ns`
 DRAFT = 4  # cap in `state.picks[0]`, threshold in `state.rank[0]`
 
 
-@compiled
+@kernel
 def lay_out(world: WorldArrays, state: State, horizon_ns: int) -> None:
     """Start every session whose start is given: the first of each device."""
     for d in range(len(world.devices)):
@@ -40,7 +40,7 @@ def lay_out(world: WorldArrays, state: State, horizon_ns: int) -> None:
                 start_session(world, state, d, device["first_session"], start_ns)
 
 
-@compiled
+@kernel
 def next_time(state: State) -> int:
     """Return the time of the next event: heap, GPU free, or the scheduler's timer."""
     clock = state.clock[0]
@@ -50,7 +50,7 @@ def next_time(state: State) -> int:
     return min(time_ns, clock["wake_ns"])
 
 
-@compiled
+@kernel
 def apply_events(world: WorldArrays, state: State, horizon_ns: int) -> None:
     """Apply all events of this instant, in order: deliveries, devices ready, arrivals, GPU free, timer."""
     clock = state.clock[0]
@@ -71,7 +71,7 @@ def apply_events(world: WorldArrays, state: State, horizon_ns: int) -> None:
         clock["ask"] = 1
 
 
-@compiled
+@kernel
 def leave_ready(state: State) -> int:
     """Take the first device out of those about to begin a round."""
     clock = state.clock[0]
@@ -82,7 +82,7 @@ def leave_ready(state: State) -> int:
     return d
 
 
-@compiled
+@kernel
 def begin_rounds(world: WorldArrays, state: State) -> None:
     """Begin the rounds of all ready devices under a compiled drafter."""
     clock = state.clock[0]
@@ -93,7 +93,7 @@ def begin_rounds(world: WorldArrays, state: State) -> None:
     clock["ready"] = 0
 
 
-@compiled
+@kernel
 def wait_until(state: State, wake_ns: int) -> None:
     """The scheduler waits: it is asked again at `wake_ns` or at the next arrival."""
     clock = state.clock[0]
@@ -104,7 +104,7 @@ def wait_until(state: State, wake_ns: int) -> None:
     write_log(state.log, clock, LOG_WAIT, -1, -1, wake_ns, 0, 0, 0)
 
 
-@compiled
+@kernel
 def dispatch_by_rule(world: WorldArrays, state: State) -> None:
     """Let the compiled rule start a pass or wait."""
     clock = state.clock[0]
@@ -130,7 +130,7 @@ def dispatch_by_rule(world: WorldArrays, state: State) -> None:
         start_pass(world, state)
 
 
-@compiled
+@kernel
 def dispatch_picks(world: WorldArrays, state: State) -> None:
     """Start a pass over the picked devices, in their order, skipping those that do not fit."""
     clock, control, pack = state.clock[0], state.control[0], state.pack[0]
@@ -144,7 +144,7 @@ def dispatch_picks(world: WorldArrays, state: State) -> None:
     start_pass(world, state)
 
 
-@compiled
+@kernel
 def answer_scheduler(world: WorldArrays, state: State, answer: int) -> None:
     """Carry out a dispatch decision."""
     clock = state.clock[0]
@@ -158,7 +158,7 @@ def answer_scheduler(world: WorldArrays, state: State, answer: int) -> None:
         wait_until(state, clock["wake_ns"])
 
 
-@compiled
+@kernel
 def room_left(state: State) -> bool:
     """Return whether events and log can take one more instant's worth."""
     clock = state.clock[0]
@@ -168,7 +168,7 @@ def room_left(state: State) -> bool:
     return clock["log_on"] == 0 or clock["logged"] + 8 * devices + 64 < len(state.log)
 
 
-@compiled
+@kernel
 def advance(world: WorldArrays, state: State, until_ns: int, horizon_ns: int, answer: int) -> int:
     """Run until `until_ns` (events at that time stay), or until Python is asked, or until room is short.
 

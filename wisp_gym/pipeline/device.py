@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from wisp_gym._jit import compiled
+from wisp_gym._jit import kernel
 from wisp_gym.pipeline.accounting import account_delivery, settle_device
 from wisp_gym.pipeline.events import ARRIVAL, DELIVERY, READY, push_event
 from wisp_gym.pipeline.log import LOG_DELIVER, LOG_DRAFT, LOG_START, write_log
@@ -28,7 +28,7 @@ PROMPT_TOKEN_BYTES = 4
 """Estimated bytes per prompt or delivered token."""
 
 
-@compiled
+@kernel
 def send_up(world: WorldArrays, state: State, d: int, sent_ns: int, size_bytes: int) -> None:
     """Put a device's request on its uplink."""
     device, mine = world.devices[d], state.devices[d]
@@ -44,7 +44,7 @@ def send_up(world: WorldArrays, state: State, d: int, sent_ns: int, size_bytes: 
     push_event(state.events, state.clock[0], arrival, ARRIVAL, d, 0)
 
 
-@compiled
+@kernel
 def send_down(world: WorldArrays, state: State, d: int, tokens: int, now_ns: int) -> None:
     """Put a result on a device's downlink."""
     device, mine = world.devices[d], state.devices[d]
@@ -58,7 +58,7 @@ def send_down(world: WorldArrays, state: State, d: int, tokens: int, now_ns: int
     push_event(state.events, state.clock[0], arrival, DELIVERY, d, tokens)
 
 
-@compiled
+@kernel
 def start_session(world: WorldArrays, state: State, d: int, row: int, start_ns: int) -> None:
     """Lay out a session: at its start the prompt goes up, and the device begins to prefill it at its own rate."""
     device, mine, session = world.devices[d], state.devices[d], world.sessions[row]
@@ -84,7 +84,7 @@ def start_session(world: WorldArrays, state: State, d: int, row: int, start_ns: 
     send_up(world, state, d, start_ns, HEADER_BYTES + PROMPT_TOKEN_BYTES * session["prompt"])
 
 
-@compiled
+@kernel
 def next_session(world: WorldArrays, state: State, d: int, now_ns: int, horizon_ns: int) -> None:
     """Lay out a device's next session: the reader finishes at the class's rate, then thinks."""
     device, mine = world.devices[d], state.devices[d]
@@ -99,7 +99,7 @@ def next_session(world: WorldArrays, state: State, d: int, now_ns: int, horizon_
         start_session(world, state, d, row + 1, start_ns)
 
 
-@compiled
+@kernel
 def draft_tokens(
     world: WorldArrays, state: State, at: int, limit: int, threshold: float
 ) -> tuple[int, int, bool]:
@@ -128,7 +128,7 @@ def draft_tokens(
     return drafted, accepted, False
 
 
-@compiled
+@kernel
 def round_limit(world: WorldArrays, state: State, d: int) -> tuple[int, float]:
     """Return the draft cap and stop threshold of a compiled drafter."""
     control, mine = state.control[0], state.devices[d]
@@ -138,7 +138,7 @@ def round_limit(world: WorldArrays, state: State, d: int) -> tuple[int, float]:
     return mine["cap"], mine["threshold"]
 
 
-@compiled
+@kernel
 def begin_round(world: WorldArrays, state: State, d: int, cap: int, threshold: float) -> None:
     """Draft a round and send it. k never exceeds remaining - 1: the target supplies the last token."""
     now_ns = state.clock[0]["now_ns"]
@@ -160,7 +160,7 @@ def begin_round(world: WorldArrays, state: State, d: int, cap: int, threshold: f
     send_up(world, state, d, now_ns + draft_ns, HEADER_BYTES + TOKEN_BYTES * sent)
 
 
-@compiled
+@kernel
 def count_draft(device: Any, counter: Any, drafted: int, sent: int, accepted: int, threshold: float) -> int:
     """Book a round's drafting and return its time. Wasted: what comes after the first rejected token, and what is dropped."""
     token_ns = device["draft_ns"] + (device["check_ns"] if threshold > -math.inf else 0)
@@ -174,7 +174,7 @@ def count_draft(device: Any, counter: Any, drafted: int, sent: int, accepted: in
     return draft_ns
 
 
-@compiled
+@kernel
 def deliver(world: WorldArrays, state: State, d: int, tokens: int, horizon_ns: int) -> None:
     """Tokens reach a device: book them, then end the session, or begin the next round when the device is ready."""
     now_ns = state.clock[0]["now_ns"]
@@ -198,7 +198,7 @@ def deliver(world: WorldArrays, state: State, d: int, tokens: int, horizon_ns: i
             push_event(state.events, state.clock[0], mine["prefilled_ns"], READY, d, 0)
 
 
-@compiled
+@kernel
 def become_ready(state: State, d: int) -> None:
     """Line a device up to begin a round at this instant, in the order of device indices."""
     clock = state.clock[0]

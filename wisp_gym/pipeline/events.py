@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from wisp_gym._jit import compiled
+from wisp_gym._jit import kernel
 
 DELIVERY = 0  # tokens reach a device
 READY = 1  # a device has its prompt prefilled and its result
@@ -20,25 +20,25 @@ _KIND = 2**40
 IntArray = npt.NDArray[np.int64]
 
 
-@compiled
+@kernel
 def event_key(kind: int, device: int) -> int:
     """Return the number that sorts events of one instant."""
     return kind * _KIND + device
 
 
-@compiled
+@kernel
 def event_kind(key: int) -> int:
     """Return the kind in an event's key."""
     return key // _KIND
 
 
-@compiled
+@kernel
 def event_device(key: int) -> int:
     """Return the device in an event's key."""
     return key % _KIND
 
 
-@compiled
+@kernel
 def push_event(heap: IntArray, clock: Any, time_ns: int, kind: int, device: int, tokens: int) -> None:
     """Add an event.  `heap` rows are time, key, tokens  # (capacity, 3)"""
     key = event_key(kind, device)
@@ -53,7 +53,7 @@ def push_event(heap: IntArray, clock: Any, time_ns: int, kind: int, device: int,
     heap[at, 0], heap[at, 1], heap[at, 2] = time_ns, key, tokens
 
 
-@compiled
+@kernel
 def pop_event(heap: IntArray, clock: Any) -> None:
     """Remove the first event; read it at row 0 before."""
     size = clock["events"] - 1

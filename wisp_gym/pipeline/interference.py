@@ -7,13 +7,13 @@ queue: time waited behind a running pass's mix excess, which is its last part: w
 
 from __future__ import annotations
 
-from wisp_gym._jit import compiled
+from wisp_gym._jit import kernel
 from wisp_gym.pipeline.state import State
 from wisp_gym.world.server import attention_pairs, pass_time_ns
 from wisp_gym.world.types import WorldArrays
 
 
-@compiled
+@kernel
 def measure_interference(world: WorldArrays, state: State, batch_ns: float) -> float:
     """Book raw and mix interference of the pass that starts, and return its mix excess, ns.
 
@@ -37,7 +37,7 @@ def measure_interference(world: WorldArrays, state: State, batch_ns: float) -> f
     return excess
 
 
-@compiled
+@kernel
 def count_queue_interference(state: State) -> None:
     """Book, as a pass ends, what each waiting request has waited of the pass's mix excess."""
     clock = state.clock[0]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from wisp_gym._jit import compiled
+from wisp_gym._jit import kernel
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,7 +24,7 @@ LOG_WAIT = 7  # the scheduler waits: until ns; device and session -1
 KINDS = ("start", "draft", "member", "pass", "verify", "deliver", "evict", "wait")
 
 
-@compiled
+@kernel
 def write_log(
     log: npt.NDArray[np.int64],
     clock: Any,

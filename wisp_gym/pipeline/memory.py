@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from wisp_gym._jit import compiled
+from wisp_gym._jit import kernel
 from wisp_gym.pipeline.log import LOG_EVICT, write_log
 from wisp_gym.pipeline.queue import refresh_cost
 from wisp_gym.pipeline.state import QUEUED, VERIFYING, State
@@ -10,7 +10,7 @@ from wisp_gym.rules.control import CONTINUOUS
 from wisp_gym.world.types import WorldArrays
 
 
-@compiled
+@kernel
 def hold(state: State, d: int, tokens: int) -> None:
     """Let a device's session hold this many KV tokens from now on."""
     clock, mine, totals = state.clock[0], state.devices[d], state.totals[0]
@@ -21,7 +21,7 @@ def hold(state: State, d: int, tokens: int) -> None:
     mine["held"] = tokens
 
 
-@compiled
+@kernel
 def evict(world: WorldArrays, state: State, d: int) -> None:
     """Take a session's KV memory away: it is cold from now on."""
     mine = state.devices[d]
@@ -35,7 +35,7 @@ def evict(world: WorldArrays, state: State, d: int) -> None:
         refresh_cost(state.requests[d], 0, 0, world.server[0], state)
 
 
-@compiled
+@kernel
 def next_victim(state: State, youngest: bool) -> int:
     """Return the session outside the pass to evict: the least recently used, or the last admitted; ties to the lower index.
 
@@ -53,7 +53,7 @@ def next_victim(state: State, youngest: bool) -> int:
     return victim
 
 
-@compiled
+@kernel
 def make_room(world: WorldArrays, state: State) -> None:
     """Reserve memory for the members of the pass being started, evicting sessions outside it while it does not fit."""
     clock = state.clock[0]

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from wisp_gym._jit import compiled
+from wisp_gym._jit import kernel
 from wisp_gym.pipeline.state import QUEUED, State
 from wisp_gym.rules.control import DEADLINE_TIMELINE
 from wisp_gym.rules.estimate import estimate_ns
 from wisp_gym.world.types import WorldArrays
 
 
-@compiled
+@kernel
 def deadline_ns(request: Any, device: Any, group: Any, reading: int) -> float:
     """Return when the request's pass must end for its tokens to be on time, the way back taken off.
 
@@ -28,7 +28,7 @@ def deadline_ns(request: Any, device: Any, group: Any, reading: int) -> float:
     return since + tokens * group["period_ns"] - device["back_ns"]
 
 
-@compiled
+@kernel
 def refresh_cost(request: Any, cached: int, held: int, server: Any, state: State) -> None:
     """Write what the request costs, given what the KV memory holds of its session."""
     request["cached"] = cached
@@ -39,7 +39,7 @@ def refresh_cost(request: Any, cached: int, held: int, server: Any, state: State
     request["alone_ns"] = estimate_ns(state.estimator, take, take * (take + cached), float(cached))
 
 
-@compiled
+@kernel
 def enqueue(world: WorldArrays, state: State, d: int) -> None:
     """Put a device's request into the queue now; the scheduler is asked at this instant if the GPU is free."""
     clock = state.clock[0]
@@ -64,7 +64,7 @@ def enqueue(world: WorldArrays, state: State, d: int) -> None:
     join_queue(state, d)
 
 
-@compiled
+@kernel
 def join_queue(state: State, d: int) -> None:
     """Append the device to the queue."""
     clock, mine = state.clock[0], state.devices[d]
@@ -75,7 +75,7 @@ def join_queue(state: State, d: int) -> None:
     clock["ask"] = 1
 
 
-@compiled
+@kernel
 def leave_queue(state: State) -> None:
     """Take the members of the new pass out of the queue, keeping the others in order of arrival."""
     clock = state.clock[0]

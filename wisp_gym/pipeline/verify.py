@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from wisp_gym._jit import compiled
+from wisp_gym._jit import kernel
 from wisp_gym.pipeline.device import send_down
 from wisp_gym.pipeline.interference import count_queue_interference, measure_interference
 from wisp_gym.pipeline.log import LOG_MEMBER, LOG_PASS, LOG_VERIFY, write_log
@@ -20,14 +20,14 @@ from wisp_gym.world.server import attention_pairs, pass_time_ns
 from wisp_gym.world.types import WorldArrays
 
 
-@compiled
+@kernel
 def noise_factor(world: WorldArrays, batch_no: int) -> float:
     """Return the factor on pass `batch_no`'s time: mean one, independent from pass to pass."""
     draw = key(world.seed[0], CAUSE_SERVER, 0, 0)
     return world.noise[np.int64(bits(draw, batch_no) >> np.uint64(52))]
 
 
-@compiled
+@kernel
 def start_pass(world: WorldArrays, state: State) -> None:
     """Start a pass over `state.batch[:pack.members]` now."""
     clock, pack, server = state.clock[0], state.pack[0], world.server[0]
@@ -55,7 +55,7 @@ def start_pass(world: WorldArrays, state: State) -> None:
     clock["wake_ns"] = NEVER
 
 
-@compiled
+@kernel
 def count_pass(state: State, time_ns: int) -> None:
     """Book a pass that starts now, and note it and its members in the log."""
     clock, totals, pack = state.clock[0], state.totals[0], state.pack[0]
@@ -83,7 +83,7 @@ def count_pass(state: State, time_ns: int) -> None:
             mine["threshold"] = state.thresholds[request["group"]]
 
 
-@compiled
+@kernel
 def end_pass(world: WorldArrays, state: State) -> None:
     """The running pass ends now: its members' tokens are committed and sent; the GPU is free."""
     clock = state.clock[0]
@@ -94,7 +94,7 @@ def end_pass(world: WorldArrays, state: State) -> None:
         end_member(world, state, state.batch[i])
 
 
-@compiled
+@kernel
 def end_member(world: WorldArrays, state: State, d: int) -> None:
     """End one member's part in the pass: commit its accepted tokens and the target's own, or go on with its prompt."""
     now_ns = state.clock[0]["now_ns"]
@@ -125,7 +125,7 @@ def end_member(world: WorldArrays, state: State, d: int) -> None:
         mine["phase"] = DOWNLINK
 
 
-@compiled
+@kernel
 def count_round(state: State, d: int) -> None:
     """Book a verified round, and let the server learn from it."""
     mine = state.devices[d]

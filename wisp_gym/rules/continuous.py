@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from wisp_gym._jit import compiled
+from wisp_gym._jit import kernel
 
 
-@compiled
+@kernel
 def continuous_key(request: Any, to_completion: int) -> tuple[int, float]:
     """Rank requests: in rotation by the time since they were served, to completion by the time they were admitted."""
     if to_completion == 1:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from wisp_gym._jit import compiled
+from wisp_gym._jit import kernel
 
 
-@compiled
+@kernel
 def edf_key(request: Any) -> tuple[int, float]:
     """Rank a request by its deadline."""
     return 0, request["deadline_ns"]

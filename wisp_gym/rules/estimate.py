@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from wisp_gym._jit import compiled
+from wisp_gym._jit import kernel
 from wisp_gym.world.rng import bits, key
 from wisp_gym.world.server import attention_pairs, pass_time_ns
 
@@ -23,7 +23,7 @@ BATCHES = 123
 _DESIGN_SEED = 0x57495350
 
 
-@compiled
+@kernel
 def estimate_ns(coefficients: FloatArray, new: float, pairs: float, cached: float) -> float:
     """Return the estimated time of a pass, ns.
 

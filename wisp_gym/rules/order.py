@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from wisp_gym._jit import compiled
+from wisp_gym._jit import kernel
 from wisp_gym.rules.continuous import continuous_key
 from wisp_gym.rules.control import CONTINUOUS, DENSITY, EDF, FCFS, RANDOM_ORDER, SLO_AWARE, STATIC
 from wisp_gym.rules.density import density_key
@@ -20,7 +20,7 @@ IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
 
 
-@compiled
+@kernel
 def request_key(request: Any, control: Any, now_ns: int, batch_no: int) -> tuple[int, float]:
     """Return a request's sort key (phase, rank) under the rule in force; ties go to the lower device index."""
     rule = control["scheduler"]
@@ -39,7 +39,7 @@ def request_key(request: Any, control: Any, now_ns: int, batch_no: int) -> tuple
     return 0, 0.0
 
 
-@compiled
+@kernel
 def before(phase: IntArray, rank: FloatArray, a: int, b: int) -> bool:
     """Return whether device `a` goes before device `b`."""
     if phase[a] != phase[b]:
@@ -49,7 +49,7 @@ def before(phase: IntArray, rank: FloatArray, a: int, b: int) -> bool:
     return a < b
 
 
-@compiled
+@kernel
 def sift_down(heap: IntArray, size: int, at: int, phase: IntArray, rank: FloatArray) -> None:
     """Restore the heap below `at`."""
     item = heap[at]
@@ -66,14 +66,14 @@ def sift_down(heap: IntArray, size: int, at: int, phase: IntArray, rank: FloatAr
     heap[at] = item
 
 
-@compiled
+@kernel
 def build_order(heap: IntArray, size: int, phase: IntArray, rank: FloatArray) -> None:
     """Turn the first `size` device indices into a heap."""
     for at in range(size // 2 - 1, -1, -1):
         sift_down(heap, size, at, phase, rank)
 
 
-@compiled
+@kernel
 def pop_first(heap: IntArray, size: int, phase: IntArray, rank: FloatArray) -> int:
     """Take the first device of the order out of a heap of `size`; the caller's size shrinks by one."""
     first = heap[0]

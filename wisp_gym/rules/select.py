@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from wisp_gym._jit import compiled
+from wisp_gym._jit import kernel
 from wisp_gym.rules.control import CONTINUOUS, LATE_LITERAL, SLO_AWARE, STATIC
 from wisp_gym.rules.estimate import estimate_ns
 from wisp_gym.rules.order import build_order, pop_first, request_key
@@ -34,7 +34,7 @@ PACK = np.dtype(
 )
 
 
-@compiled
+@kernel
 def clear_pack(pack: Any) -> None:
     """Empty the pass being built."""
     pack["members"] = 0
@@ -48,7 +48,7 @@ def clear_pack(pack: Any) -> None:
     pack["cached"] = 0.0
 
 
-@compiled
+@kernel
 def padded_new(pack: Any, request: Any, padded: int) -> int:
     """Return the new tokens of the pass with this request in it; padding rounds every draft up to the longest."""
     if padded == 0:
@@ -58,7 +58,7 @@ def padded_new(pack: Any, request: Any, padded: int) -> int:
     return grown + request["take"] + longest - request["k"]
 
 
-@compiled
+@kernel
 def fits_memory(pack: Any, request: Any, server: Any, rule: int, kv_used: int) -> bool:
     """Return whether the KV memory can hold the pass with this request in it.
 
@@ -72,7 +72,7 @@ def fits_memory(pack: Any, request: Any, server: Any, rule: int, kv_used: int) -
     return True
 
 
-@compiled
+@kernel
 def passes_guard(pack: Any, request: Any, control: Any, estimator: FloatArray, now_ns: int) -> bool:
     """Return whether WISP's guard lets the request join: the estimated end passes no deadline that counts."""
     new = pack["take"] + request["take"]
@@ -84,7 +84,7 @@ def passes_guard(pack: Any, request: Any, control: Any, estimator: FloatArray, n
     return now_ns + estimate_ns(estimator, new, pairs, cached) <= earliest
 
 
-@compiled
+@kernel
 def join(pack: Any, request: Any, control: Any, now_ns: int, batch: IntArray) -> None:
     """Put the request into the pass."""
     pack["new"] = padded_new(pack, request, control["padded"])
@@ -100,7 +100,7 @@ def join(pack: Any, request: Any, control: Any, now_ns: int, batch: IntArray) ->
     pack["members"] += 1
 
 
-@compiled
+@kernel
 def fits(pack: Any, request: Any, control: Any, server: Any, kv_used: int) -> bool:
     """Return whether engine limits, token budget and memory take the request; the first of a pass may exceed the budget."""
     new = padded_new(pack, request, control["padded"])
@@ -109,7 +109,7 @@ def fits(pack: Any, request: Any, control: Any, server: Any, kv_used: int) -> bo
     return fits_memory(pack, request, server, control["scheduler"], kv_used)
 
 
-@compiled
+@kernel
 def earliest_deadline(requests: Any, waiting: IntArray, count: int) -> int:
     """Return the waiting device whose deadline is first."""
     best = waiting[0]
@@ -121,7 +121,7 @@ def earliest_deadline(requests: Any, waiting: IntArray, count: int) -> int:
     return best
 
 
-@compiled
+@kernel
 def order_waiting(
     requests: Any,
     waiting: IntArray,
@@ -141,7 +141,7 @@ def order_waiting(
     build_order(heap, count, phase, rank)
 
 
-@compiled
+@kernel
 def oldest_arrival(requests: Any, waiting: IntArray, count: int) -> int:
     """Return when the request that waits longest joined the queue."""
     oldest = NEVER
@@ -150,7 +150,7 @@ def oldest_arrival(requests: Any, waiting: IntArray, count: int) -> int:
     return oldest
 
 
-@compiled
+@kernel
 def select_members(
     requests: Any,
     waiting: IntArray,
@@ -196,7 +196,7 @@ def select_members(
     return -1
 
 
-@compiled
+@kernel
 def _may_join(pack: Any, request: Any, control: Any, estimator: FloatArray, now_ns: int) -> bool:
     """WISP's guard; the first of a pass needs to pass its own only under the literal reading."""
     if pack["members"] == 0:
@@ -204,7 +204,7 @@ def _may_join(pack: Any, request: Any, control: Any, estimator: FloatArray, now_
     return passes_guard(pack, request, control, estimator, now_ns)
 
 
-@compiled
+@kernel
 def _take_one(
     requests: Any, waiting: IntArray, count: int, control: Any, now_ns: int, pack: Any, batch: IntArray
 ) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from wisp_gym._jit import compiled
+from wisp_gym._jit import kernel
 
 
-@compiled
+@kernel
 def static_wake_ns(waiting: int, oldest_ns: int, now_ns: int, size: int, limit_ns: int) -> int:
     """Return when to ask again, or -1 to dispatch now.
 

@@ -13,24 +13,24 @@ from __future__ import annotations
 
 from typing import Any
 
-from wisp_gym._jit import compiled
+from wisp_gym._jit import kernel
 from wisp_gym.rules.control import LATE_LITERAL, LATE_URGENT
 from wisp_gym.rules.density import density
 
 
-@compiled
+@kernel
 def is_late(request: Any, now_ns: int) -> bool:
     """Return whether a pass of the request's own, begun now, would end after its deadline."""
     return now_ns + request["alone_ns"] > request["deadline_ns"]
 
 
-@compiled
+@kernel
 def is_urgent(request: Any, now_ns: int, margin_ns: int) -> bool:
     """Return whether the request's latest start is not after now."""
     return request["deadline_ns"] - request["alone_ns"] - margin_ns <= now_ns
 
 
-@compiled
+@kernel
 def wisp_key(request: Any, now_ns: int, margin_ns: int, late: int) -> tuple[int, float]:
     """Rank a request by phase and, inside it, by deadline, density or age.
 
@@ -45,7 +45,7 @@ def wisp_key(request: Any, now_ns: int, margin_ns: int, late: int) -> tuple[int,
     return 2, -density(request)
 
 
-@compiled
+@kernel
 def bounds_guard(request: Any, now_ns: int, late: int) -> bool:
     """Return whether the guard looks at this member's deadline."""
     return late == LATE_LITERAL or not is_late(request, now_ns)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from wisp_gym._jit import compiled
+from wisp_gym._jit import kernel
 from wisp_gym.profiles import NetworkProfile
 from wisp_gym.world.rng import CAUSE_NETWORK, bits, key
 from wisp_gym.world.types import CELLS, SLOT_NS
@@ -21,7 +21,7 @@ LOOKBACK = 64
 _SHIFT = np.uint64(52)
 
 
-@compiled
+@kernel
 def link_cell(seed: np.uint64, device: int, time_ns: int, refresh: np.uint64) -> int:
     """Return the quantile cell of a device's link at a time.
 

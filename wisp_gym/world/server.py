@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from wisp_gym._jit import compiled
+from wisp_gym._jit import kernel
 from wisp_gym.profiles import ServerProfile
 from wisp_gym.world.types import SERVER
 
 FloatArray = npt.NDArray[np.float64]
 
 
-@compiled
+@kernel
 def pass_time_ns(
     server: Any, pass_ns: FloatArray, new: int, cached: int, pairs: float, requests: int
 ) -> float:
@@ -38,7 +38,7 @@ def pass_time_ns(
     )
 
 
-@compiled
+@kernel
 def attention_pairs(new: int, cached: int) -> float:
     """Return how many (new, attended) token pairs a member brings: each new token sees the cache and half of the new ones."""
     return new * (cached + 0.5 * new)
