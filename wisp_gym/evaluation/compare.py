@@ -79,7 +79,7 @@ def compare(
     _refuse_repeats("policy", policies)
     _refuse_repeats("seed", seeds)
     options = {policy: candidates(policy) for policy in policies}
-    for name in {name for names in options.values() for name in names}:
+    for name in dict.fromkeys(name for names in options.values() for name in names):
         resolve(name)  # a wrong name fails before any work
     choices = {
         policy: choose(scenario, policy, names, best_seeds, resolve, jobs, progress)

@@ -20,7 +20,7 @@ from wisp_gym.world import draw_world, world_seed
 if TYPE_CHECKING:
     from wisp_gym.world import World
 
-WORKER_START_S = 4.0  # a new process imports everything and reads the compiled code from disk
+WORKER_START_S = 2.0  # a new process imports everything and reads the compiled code from disk
 _S_PER_NS = 1e-9
 
 

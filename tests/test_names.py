@@ -1,0 +1,202 @@
+"""Names of policies: what each one means, and what a wrong one is answered."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from baselines import candidates, names, resolve, settings
+from wisp_gym.errors import InputError
+from wisp_gym.pipeline import DrafterRule, Policy, SchedulerRule
+
+OWN = """
+from __future__ import annotations
+from dataclasses import dataclass
+import numpy as np
+
+@dataclass
+class Halves:
+    asked: int = 0
+
+    def score(self, stream):
+        return np.asarray(stream.signals[:, 0], np.float32)
+
+    def limit(self, view):
+        return 4, 0.5
+
+    def select(self, view):
+        self.asked += 1
+        return range(len(view.requests))
+
+class Empty:
+    pass
+
+class Broken:
+    def __init__(self):
+        raise KeyError("nothing here")
+"""
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> str:
+    path = tmp_path / "own.py"
+    path.write_text(OWN)
+    return str(path)
+
+
+def rules(name: str) -> tuple[DrafterRule, SchedulerRule]:
+    policy = resolve(name)
+    assert isinstance(policy.drafter, DrafterRule)
+    assert isinstance(policy.scheduler, SchedulerRule)
+    return policy.drafter, policy.scheduler
+
+
+def test_wisp_is_predictor_and_slo_aware() -> None:
+    drafter, scheduler = rules("wisp")
+    assert drafter == DrafterRule.predictor()
+    assert (scheduler.kind, scheduler.late, scheduler.deadline) == ("slo-aware", settings.WISP_LATE, None)
+    assert resolve("wisp").name == f"wisp:late={settings.WISP_LATE}"
+
+
+def test_wisp_readings() -> None:
+    policy = resolve("wisp:deadline=timeline,late=literal")
+    assert isinstance(policy.scheduler, SchedulerRule)
+    assert (policy.scheduler.late, policy.scheduler.deadline) == ("literal", "timeline")
+    assert policy.name == "wisp:late=literal,deadline=timeline"
+    assert resolve(policy.name) == policy
+
+
+def test_best_stands_for_six_readings() -> None:
+    readings = candidates("wisp:best")
+    assert len(readings) == len(set(readings)) == 6
+    assert [resolve(name).name for name in readings] == list(readings)
+    assert candidates("sled") == ("sled",)
+
+
+def test_sled() -> None:
+    drafter, scheduler = rules("sled")
+    assert drafter == DrafterRule.fixed(5)
+    assert (scheduler.kind, scheduler.static_size, scheduler.static_limit_s) == ("static", 4, 0.05)
+    assert scheduler.padded
+    assert resolve("sled:fixed") == resolve("sled")
+    assert rules("sled:confidence")[0].score == "confidence"
+
+
+def test_centralized() -> None:
+    drafter, scheduler = rules("centralized")
+    assert drafter.server_loop
+    assert drafter.caps == (0, 0, 0, 0)
+    assert (scheduler.kind, scheduler.run_to_completion) == ("continuous", False)
+    assert rules("centralized:rtc")[1].run_to_completion
+
+
+@pytest.mark.parametrize(
+    ("name", "drafter", "scheduler"),
+    [
+        ("fixed:3", DrafterRule.fixed(3), SchedulerRule("fcfs")),
+        ("random", DrafterRule.random(), SchedulerRule("random")),
+        ("none+fcfs", DrafterRule.none(), SchedulerRule("fcfs")),
+        ("fixed:0+edf", DrafterRule.none(), SchedulerRule("edf")),
+        ("confidence:0.3+density", DrafterRule.confidence(0.3), SchedulerRule("density")),
+        ("predictor:0.9+fcfs", DrafterRule.predictor(0.9), SchedulerRule("fcfs")),
+        ("predictor+continuous", DrafterRule.predictor(), SchedulerRule("continuous")),
+        ("random+slo-aware", DrafterRule.random(), SchedulerRule("slo-aware", late=settings.WISP_LATE)),
+        (
+            "fixed:2+slo-aware:late=urgent,deadline=round",
+            DrafterRule.fixed(2),
+            SchedulerRule("slo-aware", late="urgent", deadline="round"),
+        ),
+        (
+            "fixed:5+static:7",
+            DrafterRule.fixed(5),
+            SchedulerRule("static", max_requests=7, static_size=7, padded=True),
+        ),
+    ],
+)
+def test_pairs(name: str, drafter: DrafterRule, scheduler: SchedulerRule) -> None:
+    assert resolve(name) == Policy(name, drafter, scheduler)
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("wsip", "did you mean 'wisp'?"),
+        ("", "unknown policy ''"),
+        ("wisp:late=early", "known: last, literal, urgent"),
+        ("wisp:lat=last", "did you mean 'late=last'?"),
+        ("wisp:late=last,late=urgent", "given twice"),
+        ("wisp:best", "chosen from"),
+        ("sled:dynamic", "known: confidence, fixed"),
+        ("centralized:rt", "did you mean 'rtc'?"),
+        ("fixed", "whole number from 0 to 32"),
+        ("fixed:-1", "whole number from 0 to 32"),
+        ("fixed:33", "whole number from 0 to 32"),
+        ("fixed:2.5", "whole number"),
+        ("fixed:²", "whole number"),
+        ("random:3", "takes no options"),
+        ("confidence:nan+fcfs", "number from 0 to 1"),
+        ("confidence:1.5+fcfs", "number from 0 to 1"),
+        ("predictor:0.85+fcfs", "0.95, 0.9, 0.8, 0.65, 0.5"),
+        ("static:0+fcfs", "unknown drafter"),
+        ("none+static:0", "whole number from 1"),
+        ("none+fcsf", "did you mean 'fcfs'?"),
+        ("fcfs+none", "unknown drafter 'fcfs'"),
+        ("none+", "unknown scheduler ''"),
+        ("none+fcfs:2", "takes no options"),
+        ("missing.py:Mine", "half a policy"),
+        ("none+missing.py:Mine", "there is no file missing.py"),
+        ("runs/no-such-model", "no-such-model"),
+    ],
+)
+def test_wrong_names_are_one_line(name: str, told: str) -> None:
+    with pytest.raises(InputError) as raised:
+        resolve(name)
+    assert told in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_own_controllers(own: str) -> None:
+    policy = resolve(f"{own}:Halves+{own}:Halves")
+    assert type(policy.drafter).__name__ == "Halves"
+    assert not isinstance(policy.scheduler, SchedulerRule)
+    assert policy.scheduler is not resolve(f"predictor+{own}:Halves").scheduler
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("Empty", "it has no select"),
+        ("Broken", "Broken() fails: KeyError"),
+        ("Halfs", "did you mean 'Halves'?"),
+        ("np", "unknown class"),
+    ],
+)
+def test_own_classes_that_cannot_be_used(own: str, name: str, told: str) -> None:
+    with pytest.raises(InputError) as raised:
+        resolve(f"none+{own}:{name}")
+    assert told in str(raised.value)
+
+
+def test_own_file_that_fails(tmp_path: Path) -> None:
+    path = tmp_path / "bad.py"
+    path.write_text("def broken(:\n")
+    with pytest.raises(InputError, match="SyntaxError"):
+        resolve(f"none+{path}:Mine")
+
+
+def test_a_folder_with_a_model_is_a_policy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import agents
+
+    asked: list[str] = []
+    monkeypatch.setattr(agents, "load", lambda path: asked.append(path) or resolve("wisp"))
+    monkeypatch.chdir(tmp_path)
+    Path("model").mkdir()
+    Path("model", "model.json").write_text("{}")
+    for name in ("model", "model/model.json", "model/model.safetensors", str(tmp_path / "model")):
+        resolve(name)
+        assert asked[-1] == name
+
+
+def test_every_name_of_the_help_exists() -> None:
+    assert set(names.POLICIES) == {"wisp", "sled", "centralized", "fixed", "random"}
