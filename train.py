@@ -10,25 +10,18 @@ import argparse
 import importlib.util
 import sys
 from collections.abc import Sequence
+from concurrent.futures import BrokenExecutor
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
+from evaluate import FAILED, INPUT_ERROR, INTERRUPTED, OneLineParser, progress_bar, show
 from wisp_gym.errors import InputError
 
 if TYPE_CHECKING:
     from agents.training import TrainingRun
 
-INPUT_ERROR = 2
-INTERRUPTED = 130
 LEARNERS = ("safetensors", "stable_baselines3", "tensorboard", "torch")
-
-
-class OneLineParser(argparse.ArgumentParser):
-    """A parser whose errors are one line, like every other input error."""
-
-    def error(self, message: str) -> NoReturn:
-        """Print the message and exit with code 2."""
-        self.exit(INPUT_ERROR, f"error: {message} (--help lists the options)\n")
 
 
 def whole(least: int) -> type[int]:
@@ -118,38 +111,52 @@ def prepare(options: argparse.Namespace) -> TrainingRun:
     return TrainingRun(settings, options.scenario, tuple(options.overrides), options.seed, folder)
 
 
-def run(options: argparse.Namespace) -> int:
+def run(options: argparse.Namespace, command: Sequence[str]) -> int:
     """Train, save and compare; return the exit code."""
     planned = prepare(options)
 
-    from agents.comparison import comparison_table
     from agents.training import train
 
-    print(f"training {options.agent} on {planned.scenario}; curves: tensorboard --logdir {planned.folder}")
+    show(f"training {options.agent} on {planned.scenario}; curves: tensorboard --logdir {planned.folder}")
     result = train(planned)
-    print(f"{result.timesteps:,} steps in {result.seconds:.0f} s; the model is in {planned.folder}")
+    show(f"{result.timesteps:,} steps in {result.seconds:.0f} s; the model is in {planned.folder}\n")
     if not result.complete:
-        print(
-            f"stopped early; compare it with: python evaluate.py --policy wisp {planned.folder}",
-            file=sys.stderr,
-        )
+        print(f"stopped early; compare it: evaluate.py --policy wisp:best {planned.folder}", file=sys.stderr)
         return INTERRUPTED
     if options.validation_seeds:
-        print(comparison_table(planned.folder, planned.scenario, planned.overrides, options.validation_seeds))
+        show(compare(planned, options.validation_seeds, command))
     return 0
+
+
+def compare(trained: TrainingRun, seeds: int, command: Sequence[str]) -> str:
+    """Compare the model with the baselines on validation worlds, keep the results, and return the table."""
+    from agents.comparison import compare_with_baselines
+    from agents.files import VALIDATION
+    from baselines import resolve
+    from wisp_gym import evaluation
+
+    started, folder = datetime.now(UTC), trained.folder
+    with progress_bar() as progress:
+        comparison = compare_with_baselines(folder, trained.scenario, trained.overrides, seeds, progress)
+    evaluation.save(comparison, folder / VALIDATION, resolve, command, evaluation.usable_cores(), started)
+    return evaluation.render(comparison)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code: 0, 2 for wrong input, 130 for Ctrl-C."""
-    options = parser().parse_args(arguments)
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    options = parser().parse_args(words)
     try:
-        return run(options)
+        return run(options, ["train.py", *words])
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return INPUT_ERROR
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+        print("interrupted: a model that was announced has been saved, nothing else", file=sys.stderr)
         return INTERRUPTED
+    except (OSError, BrokenExecutor) as error:
+        print(f"error: {type(error).__name__}: {error}", file=sys.stderr)
+        return FAILED
 
 
 if __name__ == "__main__":

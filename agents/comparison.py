@@ -7,32 +7,34 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from wisp_gym.evaluation.compare import Comparison
+    from wisp_gym.evaluation import Comparison, Progress
 
 # What the paper leaves open must not be held against WISP: an agent meets its best reading at that load.
 BASELINES = ("wisp:best", "sled", "centralized")
 
 
-def compare_with_baselines(model: Path, scenario: str, overrides: Sequence[str], seeds: int) -> Comparison:
+def compare_with_baselines(
+    model: Path, scenario: str, overrides: Sequence[str], seeds: int, progress: Progress | None = None
+) -> Comparison:
     """Evaluate the baselines and a model on the same validation worlds.
 
     :param model: the trained model's folder
     :param scenario: name or path
     :param overrides: changes to the scenario as "key=value"
     :param seeds: number of worlds; seeds 0 to seeds - 1
+    :param progress: told how many rows are done
     """
     from baselines import candidates, resolve
+    from wisp_gym import evaluation
     from wisp_gym import scenario as scenarios
-    from wisp_gym.evaluation.compare import compare
 
-    drawn_from = scenarios.load(scenario, overrides)
-    policies = [*BASELINES, str(model)]
-    return compare(drawn_from, policies, range(seeds), resolve, candidates, split="validation")
-
-
-def comparison_table(model: Path, scenario: str, overrides: Sequence[str], seeds: int) -> str:
-    """Return the comparison as text, as evaluate.py prints it; arguments as above."""
-    from wisp_gym.evaluation.tables import render
-
-    text: str = render(compare_with_baselines(model, scenario, overrides, seeds))
-    return text
+    return evaluation.compare(
+        scenarios.load(scenario, overrides),
+        [*BASELINES, str(model)],
+        range(seeds),
+        resolve,
+        candidates,
+        split="validation",
+        jobs=evaluation.usable_cores(),
+        progress=progress,
+    )

@@ -1,48 +1,29 @@
-"""Where a run's files go: a folder checked before any work, and files that appear whole or not at all."""
+"""Where a run's files go: a folder that is checked before any work."""
 
 from __future__ import annotations
 
-import os
 import shutil
 from pathlib import Path
 
 from wisp_gym.errors import InputError
+from wisp_gym.evaluation.output import check_writable
 
 MODEL_WEIGHTS = "model.safetensors"
 MODEL_RECORD = "model.json"
-MANIFEST = "manifest.json"
 CURVES = "tensorboard"
-RUN_FILES = (MODEL_WEIGHTS, MODEL_RECORD, MANIFEST, CURVES)
+VALIDATION = "validation"
 
 
 def claim_folder(folder: Path, overwrite: bool) -> None:
-    """Create the folder of a run, or make sure that an existing one can take it.
+    """Make sure that a folder can take a run; with `overwrite`, clear an earlier run's curves from it.
 
-    :param folder: where the run's files are to go
-    :param overwrite: whether files of an earlier run there may be replaced
+    :param folder: where the run's files are to go; it may not exist yet
+    :param overwrite: whether the files of an earlier run there may be replaced
     :raises InputError: it holds a run already, is no folder, or cannot be written
     """
-    held = [name for name in RUN_FILES if (folder / name).exists()]
+    check_writable(folder, (MODEL_WEIGHTS, MODEL_RECORD))
+    held = [name for name in (MODEL_RECORD, MODEL_WEIGHTS, CURVES, VALIDATION) if (folder / name).exists()]
     if held and not overwrite:
-        raise InputError(
-            f"--out {folder}: holds a run already ({held[0]}); use --overwrite or another folder"
-        )
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / f".probe-{os.getpid()}"
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise InputError(f"--out {folder}: cannot be written ({error.strerror})") from error
-    # Old curves would be drawn into the new ones; the old model stays until the new one replaces it.
+        raise InputError(f"--out {folder}: holds a run ({held[0]}); use --overwrite or another folder")
+    # New curves would be drawn into the old ones. The old model stays until the new one replaces it.
     shutil.rmtree(folder / CURVES, ignore_errors=True)
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file under a temporary name and rename it, so that no reader ever sees half of it."""
-    temporary = path.with_name(f".{path.name}-{os.getpid()}")
-    try:
-        temporary.write_bytes(content)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -12,12 +12,13 @@ import numpy as np
 import safetensors.numpy
 from safetensors import SafetensorError
 
-from agents.files import MODEL_RECORD, MODEL_WEIGHTS, write_whole
+from agents.files import MODEL_RECORD, MODEL_WEIGHTS
 from agents.network import ActorNetwork, Floats, actor_layers, build_actor
 from agents.settings import AgentSettings
 from agents.spaces import Spaces, environment_spaces
 from wisp_gym._validation import Checked, build
 from wisp_gym.errors import InputError
+from wisp_gym.evaluation.output import write_together
 
 if TYPE_CHECKING:
     from wisp_gym.pipeline import Policy
@@ -57,9 +58,9 @@ class ModelRecord(Checked):
 
 
 def save(folder: Path, tensors: Mapping[str, Floats], record: ModelRecord) -> None:
-    """Write a model; the record last, so that a model is there when its record is.
+    """Write a model, both files or neither.
 
-    :param folder: an existing folder
+    :param folder: made if it is missing
     :param tensors: the learner's tensors by name
     :param record: what they are; its hash is filled in here
     :raises InputError: a weight is not finite: training diverged, and nothing is written
@@ -68,8 +69,7 @@ def save(folder: Path, tensors: Mapping[str, Floats], record: ModelRecord) -> No
     weights = safetensors.numpy.save({name: np.ascontiguousarray(tensors[name]) for name in sorted(tensors)})
     digest = hashlib.sha256(weights).hexdigest()
     text = record.model_copy(update={"weights_sha256": digest}).model_dump_json(indent=2)
-    write_whole(folder / MODEL_WEIGHTS, weights)
-    write_whole(folder / MODEL_RECORD, f"{text}\n".encode())
+    write_together(folder, {MODEL_WEIGHTS: weights, MODEL_RECORD: f"{text}\n".encode()})
 
 
 def load(path: str | Path, name: str | None = None) -> Policy:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import platform
+import shutil
 import time
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
 from typing import cast
 
@@ -18,14 +18,13 @@ from agents import model_file, ppo
 from agents.callbacks import TrainingCurves
 from agents.elapsed_time import ElapsedTimeDiscount
 from agents.environment import make_environments
-from agents.files import CURVES
+from agents.files import CURVES, VALIDATION
 from agents.model_file import ModelRecord
 from agents.progress import StopOnInterrupt, TrainingProgress
 from agents.settings import AgentSettings
 from agents.spaces import ENVIRONMENT_ID
 from wisp_gym.errors import InputError
-
-PACKAGES = ("wisp-gym", "gymnasium", "numba", "numpy", "stable-baselines3", "torch")
+from wisp_gym.evaluation.manifest import versions
 
 
 @dataclass(frozen=True)
@@ -36,7 +35,7 @@ class TrainingRun:
     :param scenario: name or path
     :param overrides: changes to the scenario as "key=value"
     :param seed: of the weights, the sampled actions and the training worlds; not negative
-    :param folder: an existing folder for the model and the curves
+    :param folder: for the model and the curves; made if it is missing
     """
 
     settings: AgentSettings
@@ -74,6 +73,7 @@ def train(run: TrainingRun) -> TrainingResult:
     finally:
         environments.close()
     record = _record(run, result, environments)
+    shutil.rmtree(run.folder / VALIDATION, ignore_errors=True)  # it judged the model replaced here
     model_file.save(run.folder, ppo.tensors(learner), record)
     return result
 
@@ -111,12 +111,5 @@ def _record(run: TrainingRun, result: TrainingResult, environments: VecEnv) -> M
         timesteps=result.timesteps,
         complete=result.complete,
         settings=run.settings,
-        versions={"python": platform.python_version()} | {name: _version(name) for name in PACKAGES},
+        versions=versions() | {"stable-baselines3": version("stable-baselines3")},
     )
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:  # used from a clone that was not installed
-        return "not installed"

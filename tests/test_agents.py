@@ -18,7 +18,7 @@ from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv
 
 from agents import callbacks, model_file, ppo, training
-from agents.files import claim_folder, write_whole
+from agents.files import claim_folder
 from agents.settings import load_settings
 from agents.spaces import Spaces
 from agents.training import TrainingRun
@@ -291,19 +291,16 @@ def test_a_missing_model_says_what_is_missing(model: Path) -> None:
 
 def test_a_folder_with_a_run_is_not_taken(tmp_path: Path) -> None:
     claim_folder(tmp_path / "new" / "run", overwrite=False)
-    (tmp_path / "new" / "run" / "model.json").touch()
+    assert not (tmp_path / "new").exists()
+    (tmp_path / "model.json").touch()
+    (tmp_path / "tensorboard").mkdir()
     with pytest.raises(InputError, match="--overwrite"):
-        claim_folder(tmp_path / "new" / "run", overwrite=False)
-    claim_folder(tmp_path / "new" / "run", overwrite=True)
-    assert (tmp_path / "new" / "run" / "model.json").exists()
+        claim_folder(tmp_path, overwrite=False)
+    claim_folder(tmp_path, overwrite=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["model.json"]
 
 
 def test_a_folder_that_cannot_be_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(InputError, match="cannot be written"):
+    with pytest.raises(InputError, match="is a file"):
         claim_folder(tmp_path / "file" / "run", overwrite=False)
-
-
-def test_no_temporary_file_is_left(tmp_path: Path) -> None:
-    write_whole(tmp_path / "a.json", b"{}")
-    assert [path.name for path in tmp_path.iterdir()] == ["a.json"]

@@ -9,28 +9,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from known_answer import KnownAnswer, copies
 
 import train
-from agents import comparison, training
+from wisp_gym.envs import EdgeCloud
 
 QUICK = (
-    "--timesteps",
-    "256",
-    "--agent-set",
-    "rollout_steps=128",
-    "--agent-set",
-    "batch_size=64",
-    "--envs",
-    "2",
+    *("--set", "fleet.devices=8", "--set", "episode_s=5", "--validation-seeds", "0", "--timesteps", "256"),
+    *("--agent-set", "rollout_steps=128", "--agent-set", "batch_size=64", "--envs", "2"),
 )
 
 
 @pytest.fixture(autouse=True)
-def stub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(training, "make_environments", copies)
-    monkeypatch.setattr(comparison, "comparison_table", lambda *arguments: "the table")
 
 
 @pytest.mark.parametrize(
@@ -46,7 +37,7 @@ def stub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         (["--timesteps", "1e5"], "whole number from 1"),
         (["--envs", "1000"], "environments"),
         (["--seed", "-1"], "whole number from 0"),
-        (["--out", "file/run"], "cannot be written"),
+        (["--out", "file/run"], "is a file"),
         (["--speed", "9"], "unrecognized arguments"),
     ],
 )
@@ -69,16 +60,29 @@ def test_wrong_input_is_one_line_and_code_2(
 def test_a_run_writes_a_model_and_ends_with_the_table(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    assert train.main([*QUICK, "--seed", "3"]) == 0
-    assert capsys.readouterr().out.endswith("the table\n")
+    assert train.main([*QUICK, "--seed", "3", "--validation-seeds", "2"]) == 0
+    table = capsys.readouterr().out
+    for policy in ("wisp:best", "sled", "centralized", "runs/ppo-quickstart-s3"):
+        assert f"\n{policy} " in table
+    assert "2 validation seeds" in table
     folder = tmp_path / "runs" / "ppo-quickstart-s3"
-    assert sorted(path.name for path in folder.iterdir()) == [
+    assert {path.name for path in folder.iterdir()} == {
         "model.json",
         "model.safetensors",
         "tensorboard",
-    ]
+        "validation",
+    }
     record = json.loads((folder / "model.json").read_text())
     assert (record["seed"], record["timesteps"], record["settings"]["environments"]) == (3, 256, 2)
+    manifest = json.loads((folder / "validation" / "manifest.json").read_text())
+    assert (manifest["split"], manifest["command"][0]) == ("validation", "train.py")
+
+
+def test_the_same_command_writes_the_same_model(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        assert train.main([*QUICK, "--out", name]) == 0
+    for file in ("model.safetensors", "model.json"):
+        assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
 
 
 def test_a_run_is_not_overwritten_unasked(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -95,16 +99,16 @@ def test_ctrl_c_saves_what_is_there(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     steps = 0
-    plain_step = KnownAnswer.step
+    plain_step = EdgeCloud.step
 
-    def step(self: KnownAnswer, action: Any) -> Any:
+    def step(self: EdgeCloud, action: Any) -> Any:
         nonlocal steps
         steps += 1
         if steps == 300:
             os.kill(os.getpid(), signal.SIGINT)
         return plain_step(self, action)
 
-    monkeypatch.setattr(KnownAnswer, "step", step)
+    monkeypatch.setattr(EdgeCloud, "step", step)
     assert train.main([*QUICK, "--timesteps", "100000", "--out", "run"]) == 130
     record = json.loads((tmp_path / "run" / "model.json").read_text())
     assert (record["complete"], record["timesteps"]) == (False, 256)
