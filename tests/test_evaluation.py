@@ -307,6 +307,24 @@ def test_table_without_intervals_and_with_absent_classes() -> None:
     assert "nan" not in text
 
 
+def test_short_runs_say_so(small: Scenario, comparison: Comparison) -> None:
+    assert "short: the horizon holds" in table.render(comparison)
+    long = scenario.load(small, ["horizon_s=400"])
+    assert "short:" not in table.render(compare(long, ["fixed:5"], [0], resolve))
+
+
+def test_trace_rows_left_out_are_counted(tmp_path: Path) -> None:
+    path = tmp_path / "trace.csv"
+    rows = [(0, 30, 10), (500, 30, 0), (900, 20, 12), (1000, 10**7, 5)]
+    path.write_text(
+        "\n".join(["t_ms,input_tokens,output_tokens", *(f"{t},{i},{o}" for t, i, o in rows)]) + "\n"
+    )
+    loaded = scenario.load("trace", [f"workload.trace={path}", "horizon_s=20", "warmup_s=0"])
+    head = table.header(compare(loaded, ["wisp"], [0], resolve))
+    assert head.startswith("trace: 2 devices")
+    assert head.endswith("1 sessions refused, 1 rows of the trace without output left out")
+
+
 def test_long_names_keep_their_end() -> None:
     assert table._short("a" * 60 + "/model") == "…" + "a" * 33 + "/model"
 

@@ -11,6 +11,7 @@ from wisp_gym.evaluation.statistics import Estimate
 from wisp_gym.evaluation.summary import TRADE_POINTS, PolicySummary, summarise
 
 NAME_WIDTH = 40
+COUNTING_CYCLES = 10
 UNDEFINED = "-"
 
 Show = Callable[[PolicySummary], str]
@@ -102,9 +103,11 @@ def header(comparison: Comparison) -> str:
     start_s, end_s = row.window_s
     devices = round(row.metrics["devices"])
     refused = round(sum(comparison.metric(comparison.policies[0], "refused")) / len(comparison.seeds))
+    empty = scenario.trace.no_output if scenario.trace is not None else 0
     return (
         f"{scenario.name}: {devices} devices, {end_s:g} s simulated, counted from {start_s:.0f} s on, "
         f"{_seeds(comparison)}, {refused} sessions refused"
+        + (f", {empty} rows of the trace without output left out" if empty else "")
     )
 
 
@@ -144,6 +147,7 @@ def _short(name: str) -> str:
 def notes(comparison: Comparison, summaries: Sequence[PolicySummary]) -> list[str]:
     """Return what a reader must know beside the table, a line each."""
     lines = [_interval_note(comparison)] if len(summaries) > 1 else []
+    lines += _length_note(comparison)
     lines += [
         f"{summary.policy} = {summary.controller}"
         for summary in summaries
@@ -160,6 +164,17 @@ def _interval_note(comparison: Comparison) -> str:
     if len(comparison.seeds) < 2:
         return f"one world: no intervals; ratio to {first}"
     return f"± and [ ]: 95 % intervals of the difference and the ratio to {first}, paired world by world"
+
+
+def _length_note(comparison: Comparison) -> list[str]:
+    """Say that a closed loop ran too short to count, where it did."""
+    scenario = comparison.scenario
+    if scenario.requests is not None or scenario.cycles() >= COUNTING_CYCLES:
+        return []
+    return [
+        f"short: the horizon holds {scenario.cycles():.1f} session cycles of the slowest class, "
+        f"a run that counts {COUNTING_CYCLES}"
+    ]
 
 
 def _chosen(comparison: Comparison, policy: str) -> bool:
