@@ -43,9 +43,7 @@ def static(options: str) -> SchedulerRule:
     """Return SLED's server: wait for a number of requests or a time limit, pad drafts to the longest."""
     size = whole("static", options, 1, 4096) if options else settings.STATIC_SIZE
     limit_s = settings.STATIC_LIMIT_S
-    return SchedulerRule(
-        kind="static", max_requests=size, static_size=size, static_limit_s=limit_s, padded=True
-    )
+    return SchedulerRule(kind="static", static_size=size, static_limit_s=limit_s, padded=True)
 
 
 def continuous(options: str) -> SchedulerRule:

@@ -110,7 +110,7 @@ def test_centralized() -> None:
         (
             "fixed:5+static:7",
             DrafterRule.fixed(5),
-            SchedulerRule("static", max_requests=7, static_size=7, padded=True),
+            SchedulerRule("static", static_size=7, padded=True),
         ),
     ],
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from wisp_gym.evaluation.best import Choice
 from wisp_gym.evaluation.compare import Comparison
@@ -151,7 +152,7 @@ def notes(comparison: Comparison, summaries: Sequence[PolicySummary]) -> list[st
     lines += [
         f"{summary.policy} = {summary.controller}"
         for summary in summaries
-        if summary.controller != summary.policy and not _chosen(comparison, summary.policy)
+        if summary.controller != Path(summary.policy).name and not _chosen(comparison, summary.policy)
     ]
     lines += [_choice_note(choice) for choice in comparison.choices]
     lines += [_trade_note(comparison, summary) for summary in summaries if summary.verdict == "trade"]
