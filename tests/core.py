@@ -1,0 +1,250 @@
+"""What the tests of the core share: small scenarios, policies, and the event log read with plain Python."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wisp_gym import scenario
+from wisp_gym.pipeline import DrafterRule, Policy, SchedulerRule, Simulation
+from wisp_gym.pipeline.log import KINDS
+from wisp_gym.scenario import Scenario
+from wisp_gym.world import World, draw_world, world_seed
+from wisp_gym.world.network import link_cell
+from wisp_gym.world.types import SESSION
+
+SECOND = 10**9
+
+BASE = (
+    "fleet.allow_infeasible=true",  # no probe of who holds which class, which takes longest
+    "horizon_s=25",
+    "warmup_s=5",
+    "workload.output_tokens={median: 30, sigma: 0.3, min: 8, max: 80}",
+    "workload.prompt_tokens={median: 60, sigma: 0.5, min: 8, max: 200}",
+)
+EASY = (*BASE, "fleet.devices=8")
+TIGHT = (  # prompts in chunks, evictions, paged cache, queues
+    *BASE,
+    "fleet.devices=24",
+    "server.max_batch=6",
+    "server.max_new_tokens=64",
+    "server.kv_tokens=900",
+    "server.block=16",
+)
+
+
+def small(*overrides: str) -> Scenario:
+    return scenario.load("quickstart", overrides)
+
+
+def draw(overrides: tuple[str, ...] = EASY, seed: int = 1) -> World:
+    return draw_world(small(*overrides), world_seed("test", seed))
+
+
+def pair(name: str, drafter: Any, scheduler: Any = None) -> Policy:
+    return Policy(name, drafter, SchedulerRule() if scheduler is None else scheduler)
+
+
+def wisp(late: Any, deadline: Any = None) -> Policy:
+    return pair(
+        f"wisp-{late}", DrafterRule.predictor(), SchedulerRule("slo-aware", late=late, deadline=deadline)
+    )
+
+
+def suspect() -> DrafterRule:
+    return dataclasses.replace(DrafterRule.confidence(0.5), drop_suspect=True)
+
+
+POLICIES: dict[str, Callable[[], Policy]] = {
+    "wisp-literal": lambda: wisp("literal"),
+    "wisp-urgent": lambda: wisp("urgent"),
+    "wisp-last-timeline": lambda: wisp("last", "timeline"),
+    "sled": lambda: pair(
+        "sled", DrafterRule.fixed(5), SchedulerRule("static", static_size=4, static_limit_s=0.05, padded=True)
+    ),
+    "centralized": lambda: pair(
+        "centralized", DrafterRule.none(server_loop=True), SchedulerRule("continuous")
+    ),
+    "centralized-rtc": lambda: pair(
+        "centralized-rtc",
+        DrafterRule.none(server_loop=True),
+        SchedulerRule("continuous", run_to_completion=True),
+    ),
+    "confidence-drop": lambda: pair("confidence-drop", suspect(), SchedulerRule("edf")),
+    "density": lambda: pair("density", DrafterRule.fixed(3), SchedulerRule("density", token_budget=48)),
+    "random": lambda: pair("random", DrafterRule.random(), SchedulerRule("random")),
+}
+WORK_CONSERVING = tuple(name for name in POLICIES if name != "sled")
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """A row of the event log; the four numbers are explained in wisp_gym/pipeline/log.py."""
+
+    time: int
+    kind: str
+    device: int
+    session: int
+    a: int
+    b: int
+    c: int
+    d: int
+
+
+def rows(sim: Simulation, *kinds: str) -> list[Row]:
+    """Return the log, or its rows of these kinds, in order."""
+    listed = [Row(int(r[0]), KINDS[r[1]], *map(int, r[2:])) for r in sim.events]
+    return [row for row in listed if not kinds or row.kind in kinds]
+
+
+def log_hash(sim: Simulation) -> str:
+    return hashlib.sha256(np.ascontiguousarray(sim.events).tobytes()).hexdigest()
+
+
+def world_hash(world: World) -> str:
+    digest = hashlib.sha256()
+    for array in (*world.arrays, world.signals, world.off_signals):
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
+
+
+def run(world: World, policy: Policy, seed: int = 0) -> Simulation:
+    return Simulation(world, policy, seed, log=True).run()
+
+
+# --- the world, read independently of the kernel
+
+
+def link_ns(world: World, device: int, time_ns: int, up: bool) -> int:
+    """Return a message's delay, from the tables and its slot."""
+    arrays = world.arrays
+    network = int(arrays.devices[device]["network"])
+    cell = link_cell(arrays.seed[0], device, time_ns, arrays.refresh[network])
+    return int((arrays.up_ns if up else arrays.down_ns)[network, cell])
+
+
+def agreements(world: World, session: int, committed: int, k: int) -> int:
+    """Return the leading run of agreements among the k tokens after `committed`."""
+    begin = int(world.arrays.sessions[session]["offset"]) + committed
+    stream = world.arrays.accepts[begin : begin + k]
+    disagree = np.flatnonzero(stream == 0)
+    return int(disagree[0]) if len(disagree) else k
+
+
+def draft_token_ns(world: World, device: int, checked: bool) -> int:
+    record = world.arrays.devices[device]
+    return int(record["draft_ns"] + (record["check_ns"] if checked else 0))
+
+
+def is_checked(policy: Policy) -> bool:
+    """Say whether the drafter calls a stop rule at every token."""
+    return isinstance(policy.drafter, DrafterRule) and policy.drafter.score is not None
+
+
+@dataclasses.dataclass
+class Request:
+    """One round of a session at the server, as the log and the world's tables tell it."""
+
+    device: int
+    session: int
+    arrived: int
+    k: int
+    committed: int
+    passes: list[int] = dataclasses.field(default_factory=list)  # numbers of the passes it was in
+    queued: list[int] = dataclasses.field(default_factory=list)  # when it (re)joined the queue
+    ended: int = -1  # when its last pass ended, -1 not in the log
+    accepted: int = -1
+
+
+def requests(sim: Simulation) -> list[Request]:
+    """Rebuild every request from the log; its arrival is computed here, from the world's tables."""
+    world, policy = sim.world, sim.policy
+    loop = isinstance(policy.drafter, DrafterRule) and policy.drafter.server_loop
+    done: list[Request] = []
+    now: dict[int, Request] = {}
+    last_arrival: dict[int, int] = {}
+    ends: dict[int, int] = {}
+    length: dict[int, int] = {}
+
+    def send(device: int, session: int, sent: int, k: int, committed: int) -> None:
+        arrived = max(sent + link_ns(world, device, sent, up=True), last_arrival.get(device, 0))
+        last_arrival[device] = arrived
+        now[device] = Request(device, session, arrived, k, committed, queued=[arrived])
+
+    for row in rows(sim):
+        if row.kind == "start":
+            length[row.session] = row.c
+            send(row.device, row.session, row.a, 0, 0)
+        elif row.kind == "draft":
+            sent = row.time + row.a * draft_token_ns(world, row.device, is_checked(policy))
+            send(row.device, row.session, sent, row.b, done_tokens(done, row.device))
+        elif row.kind == "pass":
+            ends[row.a] = row.c
+        elif row.kind == "member":
+            request = now[row.device]
+            if request.passes:
+                request.queued.append(ends[request.passes[-1]])
+            request.passes.append(row.a)
+        elif row.kind == "verify":
+            request = now.pop(row.device)
+            request.ended, request.accepted = row.time, row.b
+            done.append(request)
+            if loop and row.c < length[row.session]:
+                now[row.device] = Request(row.device, row.session, row.time, 0, row.c, queued=[row.time])
+    return done + list(now.values())
+
+
+def done_tokens(done: list[Request], device: int) -> int:
+    """Return the tokens a device's session has after its last verified round."""
+    last = next(request for request in reversed(done) if request.device == device)
+    return last.committed + last.accepted + 1
+
+
+# --- worlds made by hand
+
+
+def with_arrays(world: World, **changes: Any) -> World:
+    return dataclasses.replace(world, arrays=world.arrays._replace(**changes))
+
+
+def constant_links(world: World, up_ns: int, down_ns: int) -> World:
+    arrays = world.arrays
+    devices = arrays.devices.copy()
+    devices["back_ns"] = down_ns
+    return with_arrays(
+        world,
+        devices=devices,
+        up_ns=np.full_like(arrays.up_ns, up_ns),
+        down_ns=np.full_like(arrays.down_ns, down_ns),
+    )
+
+
+def without_noise(world: World) -> World:
+    return with_arrays(world, noise=np.ones_like(world.arrays.noise))
+
+
+def server_like(world: World, **fields: float) -> NDArray[Any]:
+    record = world.arrays.server.copy()
+    for name, value in fields.items():
+        record[name] = value
+    return record
+
+
+def hand_made(
+    world: World, prompt: int, lengths: list[int], starts_ns: list[int], accepts: list[int]
+) -> World:
+    """Return an open loop: session i belongs to device i."""
+    count = len(lengths)
+    sessions = np.zeros(count, SESSION)
+    sessions["device"] = np.arange(count)
+    sessions["prompt"], sessions["length"], sessions["start_ns"] = prompt, lengths, starts_ns
+    sessions["offset"] = np.cumsum(lengths) - lengths
+    devices = world.arrays.devices[:count].copy()
+    devices["first_session"], devices["sessions"] = np.arange(count), 1
+    open_loop = with_arrays(world, devices=devices, sessions=sessions, accepts=np.array(accepts, np.uint8))
+    return dataclasses.replace(open_loop, horizon_ns=max(starts_ns) + 1)
