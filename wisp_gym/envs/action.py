@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from wisp_gym.errors import InputError
 from wisp_gym.pipeline.advance import BY_RULE, BY_WAITING
+from wisp_gym.pipeline.answers import as_array
 from wisp_gym.pipeline.policy import WISP_CAP
 from wisp_gym.pipeline.simulation import Simulation
 from wisp_gym.rules import control as rules
@@ -75,7 +76,7 @@ def check_action(action: Any) -> IntArray:
 
     :raises InputError: a wrong shape, a number that is not whole, or one out of range
     """
-    values = np.asarray(action)
+    values = as_array(action, "action")
     if values.shape != (len(SIZES),) or values.dtype.kind not in "iuf":
         raise InputError(f"action: {action!r}; allowed: {len(SIZES)} integers ({', '.join(NAMES)})")
     if values.dtype.kind == "f" and not (np.isfinite(values).all() and (values == np.rint(values)).all()):
@@ -112,7 +113,8 @@ class Command:
         return not (clock["waits"] > 0 and clock["now_ns"] - clock["wait_since_ns"] >= MAX_WAIT_NS)
 
     def apply(self, action: IntArray) -> bool:
-        """Write an action into the simulation as the answer to its question; return whether a wait was forced to serve."""
+        """Write an action into the simulation as the answer to its question; return whether a wait was
+        forced to serve."""
         simulation = self.simulation
         state = simulation.state
         control = state.control[0]

@@ -1,4 +1,5 @@
-"""A trained policy at work in an evaluation: the same observation and action as in EdgeCloud-v0, from time zero."""
+"""A trained policy at work in an evaluation: the same observation and action as in EdgeCloud-v0, from time
+zero."""
 
 from __future__ import annotations
 

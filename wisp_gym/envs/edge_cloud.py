@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, get_args
+from typing import Any, get_args
 
 import gymnasium
 import numpy as np
 import numpy.typing as npt
 
 from wisp_gym import scenario as scenarios
-from wisp_gym.envs.action import NAMES, SIZES, Command, Control, action_space, check_action
+from wisp_gym.envs.action import SIZES, Command, Control, action_space, check_action
 from wisp_gym.envs.features import entries
 from wisp_gym.envs.observation import Observer
 from wisp_gym.envs.reward import Reward, TermCounter, resolve_reward
@@ -29,7 +29,8 @@ from wisp_gym.world.rng import CAUSE_ENVIRONMENT, key, uniform
 Observation = npt.NDArray[np.float32]
 
 WARMUP_S = (10.0, 30.0)
-"""After one session cycle, in which the fleet comes in, WISP runs for a seeded time in this range before the agent takes over."""
+"""After one session cycle, in which the fleet comes in, WISP runs for a seeded time in this range before
+the agent takes over."""
 
 TAU_S = 10.0
 """Time constant of the discount."""
@@ -47,9 +48,12 @@ class EdgeCloud(gymnasium.Env[Observation, npt.NDArray[np.int64]]):
     """One cloud GPU verifies the drafts of many edge devices; the agent decides every dispatch.
 
     ## Description
-    Edge devices draft tokens with a small model; one server verifies the drafts of many devices in batches; each user reads at the rate
-    of an SLO class. A step is one dispatch: the GPU is free and a request waits. The agent says which requests to verify now
-    (how many, in which order, under which token budget) or to wait, and what the replies tell the devices to draft next.
+    Edge devices draft tokens with a small model; one server verifies the drafts of many devices in
+    batches; each user reads at the rate
+    of an SLO class. A step is one dispatch: the GPU is free and a request waits. The agent says which
+    requests to verify now
+    (how many, in which order, under which token budget) or to wait, and what the replies tell the devices
+    to draft next.
 
     ## Action Space
     `MultiDiscrete([9, 6, 5, 6, 9, 9, 9, 9])`
@@ -62,12 +66,14 @@ class EdgeCloud(gymnasium.Env[Observation, npt.NDArray[np.int64]]):
     | 3 | stop | recall on accepted tokens of the stop rule: off, 0.95, 0.9, 0.8 (WISP), 0.65, 0.5 |
     | 4-7 | cap_1 to cap_4 | draft cap 0-8 of each SLO class, loosest first; of an absent class it is ignored |
 
-    Stop level and caps travel on the replies of this step's batch and govern the next round of its sessions. `wait` asks again after 5 ms or at
-    the next arrival; after 50 ms of waiting in a row it is masked (`action_masks()`) and, if chosen, serves one request (`info["forced"]`).
+    Stop level and caps travel on the replies of this step's batch and govern the next round of its
+    sessions. `wait` asks again after 5 ms or at the next arrival; after 50 ms of waiting in a row it is
+    masked (`action_masks()`) and, if chosen, serves one request (`info["forced"]`).
 
     ## Observation Space
-    `Box(float32, (88,))`, the same for every scenario and number of devices; entries of an absent class are 0. c is the class, 0 to 3; "recent"
-    is an average with a time constant of 10 s; the server knows of a device what its last request said.
+    `Box(float32, (88,))`, the same for every scenario and number of devices; entries of an absent class are
+    0. c is the class, 0 to 3; "recent" is an average with a time constant of 10 s; the server knows of a
+    device what its last request said.
 
     | Num | Name | Unit | Min | Max |
     |---|---|---|---|---|
@@ -103,19 +109,25 @@ class EdgeCloud(gymnasium.Env[Observation, npt.NDArray[np.int64]]):
     | 80-87 | last.requests to last.cap_4: the last action over its greatest value | share | 0 | 1 |
 
     ## Rewards
-    `reward="goodput"`: tokens that fell due in the step and had been delivered by then, over the fleet's demand in a second; an episode's sum is
-    its goodput times its length over the demand. `"attainment"`: dt times the share of devices not behind. `"log_utility"`: dt times the
-    mean over classes of log(share of due tokens on time). Or a callable over the named terms, which are in `info["terms"]`.
+    `reward="goodput"`: tokens that fell due in the step and had been delivered by then, over the fleet's
+    demand in a second; an episode's sum is its goodput times its length over the demand. `"attainment"`: dt
+    times the share of devices not behind.
+    `"log_utility"`: dt times the mean over classes of log(share of due tokens on time). Or a callable over
+    the named terms, which are in
+    `info["terms"]`.
 
     ## Starting State
-    A new world each episode, drawn from (split, seed, environment, episode). The fleet comes in under WISP over one session cycle of the slowest
+    A new world each episode, drawn from (split, seed, environment, episode). The fleet comes in under WISP
+    over one session cycle of the slowest
     class and a further, seeded 10-30 s; then the agent takes over.
 
     ## Episode End
-    `truncated` after `episode_s` simulated seconds, the last step ending exactly there; `terminated` is always False.
+    `truncated` after `episode_s` simulated seconds, the last step ending exactly there; `terminated` is
+    always False.
 
     ## Information
-    `dt` (s), `discount` = exp(-dt / 10 s), `forced`, `cost` (share of devices behind), `terms`; at the end `episode_metrics` (docs/metrics.md).
+    `dt` (s), `discount` = exp(-dt / 10 s), `forced`, `cost` (share of devices behind), `terms`; at the end
+    `episode_metrics` (docs/metrics.md).
 
     ## Arguments
     :param scenario: a name, a path or a `Scenario`; :param overrides: as in `("fleet.devices=160",)`
@@ -130,7 +142,7 @@ class EdgeCloud(gymnasium.Env[Observation, npt.NDArray[np.int64]]):
     * v0: first version
     """
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": []}
+    metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012 (Gymnasium declares it so)
 
     def __init__(
         self,
@@ -177,17 +189,13 @@ class EdgeCloud(gymnasium.Env[Observation, npt.NDArray[np.int64]]):
         world = self._draw((options or {}).get("devices"))
         policy = Policy("agent", DrafterRule.predictor(), _Asked())
         self.simulation = Simulation(world, policy)
-        self._warm_up(world)
         self.command = Command(self.simulation, self.control)
         self.observer = Observer(self.simulation)
-        self.observer.update()
-        self.simulation.mark_window()
+        self._warm_up(self.simulation)
         self.terms = TermCounter(self.simulation)
         return self.observer.observe(), {"world_seed": world.seed, "episode": self.episode}
 
-    def step(
-        self, action: npt.NDArray[np.int64]
-    ) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
+    def step(self, action: npt.NDArray[np.int64]) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         """Carry one dispatch out and run to the next.
 
         :param action: 8 integers, see Action Space
@@ -195,8 +203,8 @@ class EdgeCloud(gymnasium.Env[Observation, npt.NDArray[np.int64]]):
         """
         simulation = self._running()
         taken = self.command.effective(check_action(action))
-        forced = self.command.apply(taken)
         before_ns = simulation.now_ns
+        forced = False if self.idle else self.command.apply(taken)
         over = simulation.step(simulation.world.horizon_ns) == DONE
         self.observer.update()
         self.observer.remember(taken)
@@ -208,7 +216,8 @@ class EdgeCloud(gymnasium.Env[Observation, npt.NDArray[np.int64]]):
         return self.observer.observe(), float(self.reward(terms)), False, over, info
 
     def action_masks(self) -> npt.NDArray[np.bool_]:
-        """Return which values of each action component are allowed, end to end (62,): all, but no more waiting after 50 ms of it."""
+        """Return which values of each action component are allowed, end to end (62,): all, but no more
+        waiting after 50 ms of it."""
         self._running()
         mask = np.ones(sum(SIZES), np.bool_)
         mask[0] = self.command.may_wait()
@@ -235,14 +244,23 @@ class EdgeCloud(gymnasium.Env[Observation, npt.NDArray[np.int64]]):
         self.warmup_s = self.scenario.cycle_s() + WARMUP_S[0] + u * (WARMUP_S[1] - WARMUP_S[0])
         return draw_world(self.scenario, drawn, devices, self.warmup_s + self.episode_s)
 
-    def _warm_up(self, world: World) -> None:
-        """Let WISP bring the fleet in, then stop at the first dispatch that is the agent's."""
-        assert self.simulation is not None
-        control = self.simulation.state.control
+    def _warm_up(self, simulation: Simulation) -> None:
+        """Let WISP bring the fleet in, watched, then stop at the first dispatch that is the agent's.
+
+        Where none comes before the end, the episode is one step that does nothing.
+        """
+        control = simulation.state.control
         control["asked"] = 0
-        self.simulation.until(round(1e9 * self.warmup_s))
+        for second in range(1, math.ceil(self.warmup_s) + 1):
+            simulation.until(round(1e9 * min(second, self.warmup_s)))
+            self.observer.update()
         control["asked"] = 1
-        self.over = self.simulation.step(world.horizon_ns) == DONE
+        simulation.mark_window()
+        self.idle = simulation.step(simulation.world.horizon_ns) == DONE
+        self.over = False
+        self.observer.update()
+        if not self.idle:
+            simulation.mark_window()
 
 
 def _episode_seconds(value: float) -> float:

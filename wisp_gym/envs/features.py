@@ -1,4 +1,5 @@
-"""The observation's entries: one list of names, units and ranges, from which space, documentation and tests are made."""
+"""The observation's entries: one list of names, units and ranges, from which space, documentation and
+tests are made."""
 
 from __future__ import annotations
 
@@ -46,7 +47,13 @@ GROUP_ENTRIES: tuple[tuple[str, str, str, float, float], ...] = (
 SERVER_ENTRIES: tuple[tuple[str, str, str, float, float], ...] = (
     ("waiting", "waiting requests w as w / (w + engine's limit)", "squashed count", 0, 1),
     ("new_tokens", "new tokens waiting t as t / (t + 256)", "squashed count", 0, 1),
-    ("away", "devices with a result sent and no new request yet, as n / (n + engine's limit)", "squashed count", 0, 1),
+    (
+        "away",
+        "devices with a result sent and no new request yet, as n / (n + engine's limit)",
+        "squashed count",
+        0,
+        1,
+    ),
     ("kv_used", "KV memory in use", "share", 0, 1),
     ("waited", "how long the scheduler has waited by choice, over 50 ms, at most 2", "50 ms", 0, 2),
     ("last_size", "requests of the last pass over the engine's limit", "share", 0, 1),

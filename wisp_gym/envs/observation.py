@@ -1,4 +1,5 @@
-"""What the agent sees: a summary of what the server knows, of one size for every scenario and number of devices."""
+"""What the agent sees: a summary of what the server knows, of one size for every scenario and number of
+devices."""
 
 from __future__ import annotations
 
@@ -41,7 +42,6 @@ RECENT = np.dtype(
         ("due", "f8"),
         ("on_time", "f8"),
         ("committed", "f8"),
-        ("report_ns", "i8"),
     ]
 )
 
@@ -122,7 +122,9 @@ def add_device(world: WorldArrays, state: State, d: int, sums: Any, least: Any) 
 
 
 @kernel
-def write_group(world: WorldArrays, state: State, g: int, sums: Any, least: Any, recent: Any, obs: Any) -> None:
+def write_group(
+    world: WorldArrays, state: State, g: int, sums: Any, least: Any, recent: Any, obs: Any
+) -> None:
     """Write one class's entries, in the order of features.GROUP_ENTRIES."""
     group = world.groups[g]
     devices = float(group["devices"])
@@ -147,7 +149,7 @@ def write_group(world: WorldArrays, state: State, g: int, sums: Any, least: Any,
     row[14] = share(recent[g]["on_time"], recent[g]["due"])
     demand = devices * group["rate_tps"] * RECENT_S
     row[15] = min(recent[g]["committed"] / demand, 2.0)
-    row[16] = math.tanh(1e-9 * (state.clock[0]["now_ns"] - recent[g]["report_ns"]))
+    row[16] = math.tanh(1e-9 * (state.clock[0]["now_ns"] - state.reports[g]))
 
 
 @kernel
@@ -184,10 +186,6 @@ def write_observation(
     sums[:] = 0.0
     least[:] = 1.0e9
     obs[:] = 0.0
-    for i in range(state.clock[0]["waiting"]):
-        d = state.waiting[i]
-        g = world.devices[d]["group"]
-        recent[g]["report_ns"] = max(recent[g]["report_ns"], state.requests[d]["arrived_ns"])
     for d in range(len(world.devices)):
         add_device(world, state, d, sums, least)
     for g in range(GROUPS):
@@ -197,7 +195,8 @@ def write_observation(
 
 @kernel
 def share_behind(world: WorldArrays, state: State) -> float:
-    """Return the share of devices whose running session has fewer of its settled tokens on time than its class asks for."""
+    """Return the share of devices whose running session has fewer of its settled tokens on time than its
+    class asks for."""
     behind = 0
     for d in range(len(world.devices)):
         row = state.devices[d]["session"]

@@ -31,7 +31,8 @@ def attainment(terms: Terms) -> float:
 
 
 def log_utility(terms: Terms) -> float:
-    """Time of the step, s, times the mean over classes of the logarithm of the share of their due tokens on time."""
+    """Time of the step, s, times the mean over classes of the logarithm of the share of their due tokens
+    on time."""
     total, classes = 0.0, 0
     for g in range(GROUPS):
         due = terms[f"due_tokens_class_{g + 1}"]
@@ -71,7 +72,9 @@ class TermCounter:
 
     def _counts(self) -> npt.NDArray[np.int64]:
         counters: Any = self.simulation.state.counters
-        return np.array([counters["due"], counters["due_on_time"], counters["delivered"], counters["committed"]])
+        return np.array(
+            [counters["due"], counters["due_on_time"], counters["delivered"], counters["committed"]]
+        )
 
     def read(self, behind_share: float) -> dict[str, float]:
         """Return the terms since the last call.

@@ -14,13 +14,15 @@ BoolArray = npt.NDArray[np.bool_]
 def session_table(
     sessions: Any, outcomes: Any, devices: Any, groups: Any, start_ns: int, end_ns: int
 ) -> dict[str, npt.NDArray[Any]]:
-    """Return, for every session that overlaps the window, its device, time in the window and whether it was on time.
+    """Return, for every session that overlaps the window, its device, time in the window and whether it
+    was on time.
 
-    A finished session is on time when enough of its tokens are (95 % in every shipped scenario); an unfinished one is judged by the
-    tokens due so far, and its time counts from its start.
+    A finished session is on time when enough of its tokens are (95 % in every shipped scenario); an
+    unfinished one is judged by the tokens due so far, and its time counts from its start.
 
     :param start_ns: window's begin; :param end_ns: its end, up to which all tokens are settled
-    :return: device, group, time_ns, on_time, last_on_time, finished, ttft_ns (-1 none)  # (sessions in the window,) each
+    :return: device, group, time_ns, on_time, last_on_time, finished, ttft_ns (-1 none)  # (sessions in the
+    window,) each
     """
     device = sessions["device"]
     group = devices["group"][device]
@@ -52,7 +54,8 @@ def session_table(
 
 
 def device_attainment(table: dict[str, npt.NDArray[Any]], devices: int) -> FloatArray:
-    """Return each device's attainment: time in on-time sessions over time in sessions; NaN without any.  # (devices,)"""
+    """Return each device's attainment: time in on-time sessions over time in sessions; NaN without any.  #
+    (devices,)"""
     total = np.bincount(table["device"], weights=table["time_ns"], minlength=devices)
     weights = table["time_ns"] * table["on_time"]
     good = np.bincount(table["device"], weights=weights, minlength=devices)
@@ -67,7 +70,8 @@ def plain_mean(values: FloatArray) -> float:
 
 
 def jain_index(values: FloatArray) -> float:
-    """Return Jain's fairness index of shares: 1 when all are equal, 1/n when one has everything; NaN without any."""
+    """Return Jain's fairness index of shares: 1 when all are equal, 1/n when one has everything; NaN
+    without any."""
     there = values[~np.isnan(values)]
     squares = float((there**2).sum()) * len(there)
     return float(there.sum()) ** 2 / squares if squares > 0 else float("nan")

@@ -1,7 +1,7 @@
 """Tokens against their timeline: what was delivered, what fell due, what was on time.
 
-Token j (from 1) of a session is due at start + allowance + j * period and on time if delivered by then. A token is *settled* once its
-due time has passed; by then it is known for good whether it was on time.
+Token j (from 1) of a session is due at start + allowance + j * period and on time if delivered by then. A
+token is *settled* once its due time has passed; by then it is known for good whether it was on time.
 """
 
 from __future__ import annotations
@@ -65,7 +65,8 @@ def settle_all(
 
 @kernel
 def count_gap(tbt: IntArray, gap_ns: int, tokens: int) -> None:
-    """Count a delivery's time between tokens: the gap since the last delivery, shared evenly by its tokens."""
+    """Count a delivery's time between tokens: the gap since the last delivery, shared evenly by its
+    tokens."""
     at = min(gap_ns // tokens // BIN_NS, TBT_BINS - 1)
     tbt[at] += tokens
 
@@ -74,7 +75,8 @@ def count_gap(tbt: IntArray, gap_ns: int, tokens: int) -> None:
 def account_delivery(
     state: Any, outcome: Any, length: int, group: Any, counter: Any, tbt: IntArray, tokens: int, now_ns: int
 ) -> bool:
-    """Book tokens that reach a device now; its sessions are settled up to now. Return whether the session is complete."""
+    """Book tokens that reach a device now; its sessions are settled up to now. Return whether the session
+    is complete."""
     if outcome["first_ns"] < 0:
         outcome["first_ns"] = now_ns
     else:

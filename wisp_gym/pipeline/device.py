@@ -60,7 +60,8 @@ def send_down(world: WorldArrays, state: State, d: int, tokens: int, now_ns: int
 
 @kernel
 def start_session(world: WorldArrays, state: State, d: int, row: int, start_ns: int) -> None:
-    """Lay out a session: at its start the prompt goes up, and the device begins to prefill it at its own rate."""
+    """Lay out a session: at its start the prompt goes up, and the device begins to prefill it at its own
+    rate."""
     device, mine, session = world.devices[d], state.devices[d], world.sessions[row]
     mine["session"] = row
     mine["committed"] = mine["delivered"] = 0
@@ -78,9 +79,7 @@ def start_session(world: WorldArrays, state: State, d: int, row: int, start_ns: 
         counter = state.counters[device["group"]]
         counter["prefill_ns"] += prefill_ns
         counter["energy_j"] += 1e-9 * prefill_ns * device["power_w"]
-    write_log(
-        state.log, state.clock[0], LOG_START, d, row, start_ns, session["prompt"], session["length"], 0
-    )
+    write_log(state.log, state.clock[0], LOG_START, d, row, start_ns, session["prompt"], session["length"], 0)
     send_up(world, state, d, start_ns, HEADER_BYTES + PROMPT_TOKEN_BYTES * session["prompt"])
 
 
@@ -103,7 +102,8 @@ def next_session(world: WorldArrays, state: State, d: int, now_ns: int, horizon_
 def draft_tokens(
     world: WorldArrays, state: State, at: int, limit: int, threshold: float
 ) -> tuple[int, int, bool]:
-    """Draft from stream position `at` until the limit or the first token whose stop score is below the threshold.
+    """Draft from stream position `at` until the limit or the first token whose stop score is below the
+    threshold.
 
     Scores are read on the true prefix up to and including the round's first mismatch, and off it after that.
 
@@ -129,7 +129,7 @@ def draft_tokens(
 
 
 @kernel
-def round_limit(world: WorldArrays, state: State, d: int) -> tuple[int, float]:
+def round_limit(world: WorldArrays, state: State, d: int) -> tuple[Any, float]:
     """Return the draft cap and stop threshold of a compiled drafter."""
     control, mine = state.control[0], state.devices[d]
     if control["drafter"] == RANDOM_DRAFT:
@@ -162,7 +162,8 @@ def begin_round(world: WorldArrays, state: State, d: int, cap: int, threshold: f
 
 @kernel
 def count_draft(device: Any, counter: Any, drafted: int, sent: int, accepted: int, threshold: float) -> int:
-    """Book a round's drafting and return its time. Wasted: what comes after the first rejected token, and what is dropped."""
+    """Book a round's drafting and return its time. Wasted: what comes after the first rejected token, and
+    what is dropped."""
     token_ns = device["draft_ns"] + (device["check_ns"] if threshold > -math.inf else 0)
     draft_ns = drafted * token_ns
     counter["drafted"] += drafted
@@ -176,7 +177,8 @@ def count_draft(device: Any, counter: Any, drafted: int, sent: int, accepted: in
 
 @kernel
 def deliver(world: WorldArrays, state: State, d: int, tokens: int, horizon_ns: int) -> None:
-    """Tokens reach a device: book them, then end the session, or begin the next round when the device is ready."""
+    """Tokens reach a device: book them, then end the session, or begin the next round when the device is
+    ready."""
     now_ns = state.clock[0]["now_ns"]
     device, mine = world.devices[d], state.devices[d]
     row = mine["session"]

@@ -2,7 +2,8 @@
 
 raw:   T(batch) - T({i}), what sharing the pass costs at all
 mix:   T(batch) - T(as many copies of i), not below 0: what unlike members cost, without noise
-queue: time waited behind a running pass's mix excess, which is its last part: what its heaviest member adds for its lightest
+queue: time waited behind a running pass's mix excess, which is its last part: what its heaviest member
+adds for its lightest
 """
 
 from __future__ import annotations

@@ -37,9 +37,11 @@ def evict(world: WorldArrays, state: State, d: int) -> None:
 
 @kernel
 def next_victim(state: State, youngest: bool) -> int:
-    """Return the session outside the pass to evict: the least recently used, or the last admitted; ties to the lower index.
+    """Return the session outside the pass to evict: the least recently used, or the last admitted; ties to
+    the lower index.
 
-    Continuous batching gives up its youngest session, as the least recently served is the one whose turn is next.
+    Continuous batching gives up its youngest session, as the least recently served is the one whose turn
+    is next.
     """
     victim = -1
     best = 0
@@ -55,7 +57,8 @@ def next_victim(state: State, youngest: bool) -> int:
 
 @kernel
 def make_room(world: WorldArrays, state: State) -> None:
-    """Reserve memory for the members of the pass being started, evicting sessions outside it while it does not fit."""
+    """Reserve memory for the members of the pass being started, evicting sessions outside it while it does
+    not fit."""
     clock = state.clock[0]
     needed = clock["kv_used"]
     for i in range(clock["batch_size"]):

@@ -1,10 +1,11 @@
-"""A policy: a drafter on the devices and a scheduler on the server, each a compiled rule's settings or a Python object."""
+"""A policy: a drafter on the devices and a scheduler on the server, each a compiled rule's settings or a
+Python object."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from wisp_gym.errors import InputError
 from wisp_gym.pipeline.protocols import Commander, Drafter, Scheduler
@@ -23,15 +24,22 @@ WISP_RECALL = 0.8
 """Recall on accepted tokens at WISP's published operating point (0.801)."""
 
 
+def _check_choice(name: str, value: str | None, allowed: tuple[str | None, ...]) -> None:
+    if value not in allowed:
+        raise InputError(f"{name}: {value!r}; allowed: {', '.join(str(choice) for choice in allowed)}")
+
+
 @dataclass(frozen=True)
 class DrafterRule:
     """Settings of a compiled drafter.
 
     :param kind: "constant", or "random" (a random cap of 0-7 each round)
     :param caps: most tokens to draft, by SLO class  # (4,)
-    :param score: what the stop rule reads: confidence, entropy (negated), or WISP's stop score; None drafts to the cap
+    :param score: what the stop rule reads: confidence, entropy (negated), or WISP's stop score; None
+    drafts to the cap
     :param threshold: the first token scoring below it ends the draft
-    :param recall: instead of a threshold, the recall on accepted tokens of the profile's table (stop score only)
+    :param recall: instead of a threshold, the recall on accepted tokens of the profile's table (stop score
+    only)
     :param drop_suspect: do not send the token that ended the draft
     :param server_loop: no drafting and no network between rounds (centralized serving)
     :raises InputError: a cap outside 0-32
@@ -46,7 +54,11 @@ class DrafterRule:
     server_loop: bool = False
 
     def __post_init__(self) -> None:
-        if len(self.caps) != GROUPS or not all(0 <= cap <= MAX_DRAFT for cap in self.caps):
+        _check_choice("drafter", self.kind, ("constant", "random"))
+        _check_choice("score", self.score, (None, *get_args(Score)))
+        if len(self.caps) != GROUPS or not all(
+            type(cap) is int and 0 <= cap <= MAX_DRAFT for cap in self.caps
+        ):
             raise InputError(
                 f"draft cap: {self.caps}; allowed: {GROUPS} integers of 0 to {MAX_DRAFT}, one per class"
             )
@@ -106,9 +118,12 @@ class SchedulerRule:
     run_to_completion: bool = False
 
     def __post_init__(self) -> None:
+        _check_choice("scheduler", self.kind, get_args(SchedulerKind))
+        _check_choice("late", self.late, get_args(Late))
+        _check_choice("deadline", self.deadline, (None, *get_args(Deadline)))
         for name in ("max_requests", "token_budget", "static_size"):
             value = getattr(self, name)
-            if value is not None and value < 1:
+            if value is not None and not (type(value) is int and value >= 1):
                 raise InputError(f"{name}: {value}; allowed: an integer of 1 or more")
         for name in ("margin_s", "static_limit_s"):
             value = getattr(self, name)
@@ -121,7 +136,8 @@ class Policy:
     """A named pair of drafter and scheduler.
 
     :param name: what tables call it
-    :param drafter: compiled rule or Python object; under a commander, where its draft caps and threshold start from
+    :param drafter: compiled rule or Python object; under a commander, where its draft caps and threshold
+    start from
     :param scheduler: compiled rule or Python object; a commander decides both halves at every dispatch
     """
 

@@ -1,4 +1,5 @@
-"""What a controller written in Python is asked, and what it answers. Baselines and agents share these two protocols."""
+"""What a controller written in Python is asked, and what it answers. Baselines and agents share these two
+protocols."""
 
 from __future__ import annotations
 
@@ -14,7 +15,8 @@ import numpy.typing as npt
 class Stream:
     """Draft signals of a session, position by position.
 
-    :param signals: columns confidence (0-1), entropy (nats), top-2 margin (0-1), logit spread (nats)  # (length, 4)
+    :param signals: columns confidence (0-1), entropy (nats), top-2 margin (0-1), logit spread (nats)  #
+    (length, 4)
     """
 
     signals: npt.NDArray[np.float32]
@@ -27,7 +29,8 @@ class Stream:
 class RoundView:
     """What a device knows when it begins a round.
 
-    :param now_s: time, s; :param device: its index; :param group: its SLO class, 0 the loosest; :param rate_tps: of the class
+    :param now_s: time, s; :param device: its index; :param group: its SLO class, 0 the loosest; :param
+    rate_tps: of the class
     :param committed: output tokens it has; :param remaining: output tokens to go
     :param last_k: tokens sent in the last verified round; :param last_accepted: of them accepted
     :param round_trip_s: time from sending the last request to its result, s (0 before the first)
@@ -69,7 +72,8 @@ class DispatchView:
 
 @dataclass(frozen=True)
 class Wait:
-    """A scheduler's answer that starts no pass: ask again at `until_ns`, or at the next arrival if that is earlier."""
+    """A scheduler's answer that starts no pass: ask again at `until_ns`, or at the next arrival if that is
+    earlier."""
 
     until_ns: int
 
@@ -79,11 +83,13 @@ class Drafter(Protocol):
     """Decides on the device how many tokens a round drafts."""
 
     def score(self, stream: Stream) -> npt.NDArray[np.float32]:
-        """Return a stop score per position; asked once per stream, on the true prefix and off it.  # (length,)"""
+        """Return a stop score per position; asked once per stream, on the true prefix and off it.  #
+        (length,)"""
         ...
 
     def limit(self, view: RoundView) -> tuple[int, float]:
-        """Return the most tokens to draft, and the threshold: the first token whose score is below it ends the draft."""
+        """Return the most tokens to draft, and the threshold: the first token whose score is below it ends
+        the draft."""
         ...
 
 
@@ -92,13 +98,15 @@ class Scheduler(Protocol):
     """Decides on the server which waiting requests to verify now."""
 
     def select(self, view: DispatchView) -> Sequence[int] | Wait:
-        """Return indices into `view.requests` in order of preference (what does not fit is skipped), or a `Wait`."""
+        """Return indices into `view.requests` in order of preference (what does not fit is skipped), or a
+        `Wait`."""
         ...
 
 
 @runtime_checkable
 class Commander(Protocol):
-    """Decides at every dispatch both halves: how the compiled rules serve now, and what the replies tell the devices to draft.
+    """Decides at every dispatch both halves: how the compiled rules serve now, and what the replies tell
+    the devices to draft.
 
     Environments and trained agents act this way; draft caps and stop thresholds travel on the replies.
     """

@@ -41,7 +41,8 @@ def refresh_cost(request: Any, cached: int, held: int, server: Any, state: State
 
 @kernel
 def enqueue(world: WorldArrays, state: State, d: int) -> None:
-    """Put a device's request into the queue now; the scheduler is asked at this instant if the GPU is free."""
+    """Put a device's request into the queue now; the scheduler is asked at this instant if the GPU is
+    free."""
     clock = state.clock[0]
     device, mine, request = world.devices[d], state.devices[d], state.requests[d]
     session = world.sessions[mine["session"]]
@@ -59,6 +60,7 @@ def enqueue(world: WorldArrays, state: State, d: int) -> None:
     request["admitted_ns"] = mine["admitted_ns"]
     request["expected"] = state.seen[0, mine["k"]] / state.seen[1, mine["k"]]
     refresh_cost(request, mine["cached"], mine["held"], world.server[0], state)
+    state.reports[device["group"]] = clock["now_ns"]
     group = world.groups[device["group"]]
     request["deadline_ns"] = deadline_ns(request, device, group, state.control[0]["deadline"])
     join_queue(state, d)

@@ -1,4 +1,5 @@
-"""A policy in a world: lays the first events out, runs the compiled kernel, asks Python where a decision is Python's."""
+"""A policy in a world: lays the first events out, runs the compiled kernel, asks Python where a decision
+is Python's."""
 
 from __future__ import annotations
 
@@ -8,7 +9,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from wisp_gym.errors import InputError
 from wisp_gym.pipeline.accounting import settle_all
 from wisp_gym.pipeline.advance import (
     ASK_DRAFTER,
@@ -21,6 +21,7 @@ from wisp_gym.pipeline.advance import (
     advance,
     lay_out,
 )
+from wisp_gym.pipeline.answers import check_limit, check_picks, check_scores, check_wait
 from wisp_gym.pipeline.policy import DrafterRule, Policy, SchedulerRule
 from wisp_gym.pipeline.protocols import Commander, DispatchView, Drafter, RoundView, Scheduler, Stream, Wait
 from wisp_gym.pipeline.state import State, new_state
@@ -62,7 +63,8 @@ def scenario_estimator(world: World) -> npt.NDArray[np.float64]:
 
 
 def compiled_scores(world: World, score: str) -> tuple[FloatArray, FloatArray]:
-    """Return a built-in stop score over all streams, on the true prefix and off it.  # (positions,), (positions,)"""
+    """Return a built-in stop score over all streams, on the true prefix and off it.  # (positions,),
+    (positions,)"""
     if score == "confidence":
         return world.signals[0], world.off_signals[0]
     if score == "entropy":
@@ -80,12 +82,7 @@ def asked_scores(world: World, drafter: Drafter) -> tuple[FloatArray, FloatArray
         scores = np.empty(signals.shape[1], np.float32)
         for session in world.arrays.sessions:
             begin, end = int(session["offset"]), int(session["offset"] + session["length"])
-            values = np.asarray(drafter.score(Stream(signals[:, begin:end].T)), np.float32)
-            if values.shape != (end - begin,):
-                raise InputError(
-                    f"Drafter.score: shape {values.shape}; allowed: ({end - begin},), one score per position"
-                )
-            scores[begin:end] = values
+            scores[begin:end] = check_scores(drafter.score(Stream(signals[:, begin:end].T)), end - begin)
         result.append(scores)
     return result[0], result[1]
 
@@ -127,7 +124,8 @@ class Simulation:
         return self.state.log[: int(self.state.clock[0]["logged"])]
 
     def run(self) -> Simulation:
-        """Run to the horizon and return this object; the state at the end of the warm-up is kept for the metrics."""
+        """Run to the horizon and return this object; the state at the end of the warm-up is kept for the
+        metrics."""
         if self.now_ns < self.world.warmup_ns:
             self.until(self.world.warmup_ns)
         self.mark_window()
@@ -269,8 +267,7 @@ class Simulation:
         """Put the kernel's question to the Python controller and note the answer."""
         if int(self.state.clock[0]["ready"]) > 0:
             assert self.asked_drafter is not None
-            cap, threshold = self.asked_drafter.limit(self.round_view())
-            self.draft(cap, threshold)
+            self.draft(self.asked_drafter.limit(self.round_view()))
         else:
             self._ask_scheduler()
 
@@ -282,16 +279,13 @@ class Simulation:
             assert isinstance(scheduler, Scheduler)
             self.choose(scheduler.select(self.dispatch_view()))
 
-    def draft(self, cap: int, threshold: float) -> None:
+    def draft(self, limit: Any) -> None:
         """Answer a drafter's question.
 
-        :raises InputError: a cap outside 0-32, or a threshold that is not a number
+        :param limit: most tokens to draft, and the threshold
+        :raises InputError: anything but a pair of an integer of 0-32 and a number
         """
-        if not isinstance(cap, int | np.integer) or not 0 <= cap <= rules.MAX_DRAFT:
-            raise InputError(f"Drafter.limit: cap {cap!r}; allowed: an integer of 0 to {rules.MAX_DRAFT}")
-        if math.isnan(threshold):
-            raise InputError("Drafter.limit: threshold nan; allowed: a number")
-        self.state.picks[0], self.state.rank[0] = cap, threshold
+        self.state.picks[0], self.state.rank[0] = check_limit(limit)
         self.answer = DRAFT
 
     def choose(self, choice: Any) -> None:
@@ -302,16 +296,10 @@ class Simulation:
         """
         clock = self.state.clock[0]
         if isinstance(choice, Wait):
-            if choice.until_ns <= clock["now_ns"]:
-                raise InputError(f"Scheduler.select: wait until {choice.until_ns} ns; allowed: later than now")
-            clock["wake_ns"], self.answer = choice.until_ns, BY_WAITING
+            clock["wake_ns"] = check_wait(choice.until_ns, int(clock["now_ns"]))
+            self.answer = BY_WAITING
             return
-        waiting = int(clock["waiting"])
-        picks = np.asarray(choice)
-        if picks.ndim != 1 or len(picks) == 0 or picks.dtype.kind not in "iu":
-            raise InputError(f"Scheduler.select: {choice!r}; allowed: a list of indices, not empty, or Wait")
-        if picks.min() < 0 or picks.max() >= waiting or len(np.unique(picks)) < len(picks):
-            raise InputError(f"Scheduler.select: {choice!r}; allowed: indices of 0 to {waiting - 1}, each once")
+        picks = check_picks(choice, int(clock["waiting"]))
         self.state.picks[: len(picks)] = self.state.waiting[picks]
         self.state.picks[len(picks)] = -1
         self.answer = BY_PICKS

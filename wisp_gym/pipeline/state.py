@@ -1,4 +1,5 @@
-"""The pipeline's state: one documented record type per entity, and the arrays the compiled kernel works on."""
+"""The pipeline's state: one documented record type per entity, and the arrays the compiled kernel works
+on."""
 
 from __future__ import annotations
 
@@ -160,6 +161,7 @@ class State(NamedTuple):
     phase: npt.NDArray[np.int64]  # (devices,) likewise
     rank: npt.NDArray[np.float64]  # (devices,) likewise
     estimator: npt.NDArray[np.float64]  # (4,) WISP's verification time estimator
+    reports: npt.NDArray[np.int64]  # (4,) when a request of the class last arrived, 0 never
     seen: npt.NDArray[np.float64]  # (2, 33) by draft length: accepted tokens, rounds
     scores: npt.NDArray[np.float32]  # (positions,) stop scores on the true prefix
     off_scores: npt.NDArray[np.float32]  # (positions,) and off it
@@ -207,6 +209,7 @@ def new_state(
         phase=np.zeros(devices, np.int64),
         rank=np.zeros(devices, np.float64),
         estimator=estimator,
+        reports=np.zeros(GROUPS, np.int64),
         seen=np.zeros((2, MAX_DRAFT + 1)),
         scores=scores,
         off_scores=off_scores,

@@ -56,7 +56,7 @@ def start_pass(world: WorldArrays, state: State) -> None:
 
 
 @kernel
-def count_pass(state: State, time_ns: int) -> None:
+def count_pass(state: State, time_ns: np.int64) -> None:
     """Book a pass that starts now, and note it and its members in the log."""
     clock, totals, pack = state.clock[0], state.totals[0], state.pack[0]
     totals["passes"] += 1
@@ -96,7 +96,8 @@ def end_pass(world: WorldArrays, state: State) -> None:
 
 @kernel
 def end_member(world: WorldArrays, state: State, d: int) -> None:
-    """End one member's part in the pass: commit its accepted tokens and the target's own, or go on with its prompt."""
+    """End one member's part in the pass: commit its accepted tokens and the target's own, or go on with
+    its prompt."""
     now_ns = state.clock[0]["now_ns"]
     mine, request = state.devices[d], state.requests[d]
     mine["served_ns"] = now_ns

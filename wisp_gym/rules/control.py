@@ -1,4 +1,5 @@
-"""Which rules are in force, as numbers the compiled pipeline reads. One compilation serves every pair of rules."""
+"""Which rules are in force, as numbers the compiled pipeline reads. One compilation serves every pair of
+rules."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """WISP's verification time estimator: four terms, linear, fitted by least squares to profiled batches.
 
-T = c0 + c1 * sum(new) + c2 * sum(new * (new + cached)) + c3 * sum(cached). The scheduler plans with it; the pipeline runs on the
-profile's measured curve, which has steps that a linear form cannot follow.
+T = c0 + c1 * sum(new) + c2 * sum(new * (new + cached)) + c3 * sum(cached). The scheduler plans with it; the
+pipeline runs on the profile's measured curve, which has steps that a linear form cannot follow.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ def estimate_ns(coefficients: FloatArray, new: float, pairs: float, cached: floa
     """Return the estimated time of a pass, ns.
 
     :param coefficients: c0..c3, ns
-    :param new: sum of new tokens; :param pairs: sum of new * (new + cached); :param cached: sum of cached tokens
+    :param new: sum of new tokens; :param pairs: sum of new * (new + cached); :param cached: sum of cached
+    tokens
     """
     return coefficients[0] + coefficients[1] * new + coefficients[2] * pairs + coefficients[3] * cached
 

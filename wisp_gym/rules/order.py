@@ -1,4 +1,5 @@
-"""The waiting requests in a rule's order, one at a time: a binary heap, so that a pass sorts only what it looks at."""
+"""The waiting requests in a rule's order, one at a time: a binary heap, so that a pass sorts only what it
+looks at."""
 
 from __future__ import annotations
 
@@ -22,9 +23,10 @@ FloatArray = npt.NDArray[np.float64]
 
 @kernel
 def request_key(request: Any, control: Any, now_ns: int, batch_no: int) -> tuple[int, float]:
-    """Return a request's sort key (phase, rank) under the rule in force; ties go to the lower device index."""
+    """Return a request's sort key (phase, rank) under the rule in force; ties go to the lower device
+    index."""
     rule = control["scheduler"]
-    if rule == FCFS or rule == STATIC:
+    if rule in (FCFS, STATIC):
         return fcfs_key(request)
     if rule == EDF:
         return edf_key(request)

@@ -1,4 +1,5 @@
-"""Choose the members of a pass: take requests in the rule's order while they fit the engine, the memory and the guard."""
+"""Choose the members of a pass: take requests in the rule's order while they fit the engine, the memory
+and the guard."""
 
 from __future__ import annotations
 
@@ -50,7 +51,8 @@ def clear_pack(pack: Any) -> None:
 
 @kernel
 def padded_new(pack: Any, request: Any, padded: int) -> int:
-    """Return the new tokens of the pass with this request in it; padding rounds every draft up to the longest."""
+    """Return the new tokens of the pass with this request in it; padding rounds every draft up to the
+    longest."""
     if padded == 0:
         return pack["new"] + request["take"]
     longest = max(pack["longest"], request["k"])
@@ -62,7 +64,8 @@ def padded_new(pack: Any, request: Any, padded: int) -> int:
 def fits_memory(pack: Any, request: Any, server: Any, rule: int, kv_used: int) -> bool:
     """Return whether the KV memory can hold the pass with this request in it.
 
-    Sessions outside the pass can be evicted, except for a cold session under continuous batching: it waits for free memory.
+    Sessions outside the pass can be evicted, except for a cold session under continuous batching: it waits
+    for free memory.
     """
     if pack["reserve"] + request["reserve"] > server["kv_tokens"]:
         return False
@@ -102,7 +105,8 @@ def join(pack: Any, request: Any, control: Any, now_ns: int, batch: IntArray) ->
 
 @kernel
 def fits(pack: Any, request: Any, control: Any, server: Any, kv_used: int) -> bool:
-    """Return whether engine limits, token budget and memory take the request; the first of a pass may exceed the budget."""
+    """Return whether engine limits, token budget and memory take the request; the first of a pass may
+    exceed the budget."""
     new = padded_new(pack, request, control["padded"])
     if new > server["max_new"] or (pack["members"] > 0 and new > control["token_budget"]):
         return False
@@ -142,7 +146,7 @@ def order_waiting(
 
 
 @kernel
-def oldest_arrival(requests: Any, waiting: IntArray, count: int) -> int:
+def oldest_arrival(requests: Any, waiting: IntArray, count: int) -> Any:
     """Return when the request that waits longest joined the queue."""
     oldest = NEVER
     for i in range(count):

@@ -1,4 +1,5 @@
-"""SLED's static batch: wait for a number of requests, or a time limit, then serve first come, first served."""
+"""SLED's static batch: wait for a number of requests, or a time limit, then serve first come, first
+served."""
 
 from __future__ import annotations
 

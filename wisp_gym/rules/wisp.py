@@ -1,8 +1,9 @@
 """WISP's SLO-aware verification scheduling: who is urgent, who is late, and the guard on the batch.
 
-A request's latest start is deadline - T_hat({i}) - margin; past it the request is urgent. It is late when even a pass of its own
-would end after the deadline. Urgent requests go by deadline, the others by value density; a candidate joins only while the batch's
-estimated end passes no member's deadline. What happens to late ones is not published: three readings.
+A request's latest start is deadline - T_hat({i}) - margin; past it the request is urgent. It is late when
+even a pass of its own would end after the deadline. Urgent requests go by deadline, the others by value
+density; a candidate joins only while the batch's estimated end passes no member's deadline. What happens to
+late ones is not published: three readings.
 
     literal   as written: a late request fails the guard; if nothing passes, the earliest deadline goes alone
     urgent    late ones first, by deadline; the guard looks at members that are not late

@@ -1,8 +1,9 @@
-"""Can a device hold an SLO class with the server to itself? Decides which (device, class) pairs a fleet is drawn from.
+"""Can a device hold an SLO class with the server to itself? Decides which (device, class) pairs a fleet is
+drawn from.
 
-A pair counts as able when the device alone, round trips included, keeps the class under fixed K = 5 for 99 % of its session time.
-The slowest able speed of a device kind is found once per (device kind, network, class) on a probe stream of its own, so it is a
-property of the scenario and not of the world's seed.
+A pair counts as able when the device alone, round trips included, keeps the class under fixed K = 5 for 99
+% of its session time. The slowest able speed of a device kind is found once per (device kind, network,
+class) on a probe stream of its own, so it is a property of the scenario and not of the world's seed.
 """
 
 from __future__ import annotations
@@ -48,7 +49,8 @@ def session_alone(
     allowance_ns: int,
     cap: int,
 ) -> tuple[int, int]:
-    """Run one session, begun at time zero, of a device that has the server to itself, without noise: a round is the sum of its parts.
+    """Run one session, begun at time zero, of a device that has the server to itself, without noise: a
+    round is the sum of its parts.
 
     :param link: its network; :param device: whose link draws it meets
     :param accepts: the session's stream  # (length,)

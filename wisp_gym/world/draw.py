@@ -12,7 +12,7 @@ import numpy.typing as npt
 from wisp_gym._jit import compiled
 from wisp_gym.errors import InputError
 from wisp_gym.scenario import Scenario
-from wisp_gym.world.fleet import Laws, assign_groups, draw_devices, slowest_speeds
+from wisp_gym.world.fleet import Laws, assign_groups, cannot_hold, draw_devices, slowest_speeds
 from wisp_gym.world.network import link_tables
 from wisp_gym.world.rng import CAUSE_STREAM, key, normal_quantile
 from wisp_gym.world.server import pass_curve_ns, server_record
@@ -25,9 +25,13 @@ SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
 FloatArray = npt.NDArray[np.float64]
 
+MAX_DEVICES = 65_536
+"""Largest fleet, as in a scenario file."""
+
 
 def world_seed(split: Split, seed: int, environment: int = 0, episode: int = 0) -> int:
-    """Return the seed of a world, unlike for unlike arguments: SeedSequence([split, seed, environment, episode]).
+    """Return the seed of a world, unlike for unlike arguments: SeedSequence([split, seed, environment,
+    episode]).
 
     :param split: which family of worlds; training, validation and test share none
     :param seed: the run's or the comparison's seed, 0 or more
@@ -86,7 +90,8 @@ def cumulative(shares: Sequence[float]) -> FloatArray:
 
 
 def noise_factors(cv: float) -> FloatArray:
-    """Return equally likely factors on a pass's time: log-normal with this coefficient of variation, mean one.  # (4096,)"""
+    """Return equally likely factors on a pass's time: log-normal with this coefficient of variation, mean
+    one.  # (4096,)"""
     sigma = np.sqrt(np.log1p(cv**2))
     z = np.array([normal_quantile((i + 0.5) / CELLS) for i in range(CELLS)])
     factors = np.exp(sigma * z)
@@ -122,7 +127,10 @@ class Template:
         assign_groups(np.asarray(scenario.classes.shares, np.float64), groups)
         devices["group"] = groups
         laws = self.laws
-        draw_devices(seed, devices, laws.kind_shares, laws.network_shares, self.spread, self.slowest)
+        shares = (laws.kind_shares, laws.network_shares)
+        failed = draw_devices(seed, devices, *shares, self.spread, self.slowest)
+        if failed >= 0:
+            raise cannot_hold(scenario, int(groups[failed]))
         kind, speed = devices["kind"], devices["speed"]
         devices["draft_ns"] = np.rint(1e9 * laws.draft_s[kind] / speed)
         devices["prefill_ns"] = np.rint(1e9 * laws.prefill_s[kind] / speed)
@@ -204,6 +212,17 @@ def _trace_sessions(scenario: Scenario, devices: npt.NDArray[Any]) -> tuple[npt.
     return sessions, int(ends[-1]) if count else 0
 
 
+def _check_draw(scenario: Scenario, seed: int, devices: int | None) -> None:
+    if not 0 <= seed < 2**64:
+        raise InputError(f"world seed: {seed}; allowed: 0 to 2^64 - 1")
+    if devices is None:
+        return
+    if scenario.requests is not None:
+        raise InputError(f"devices: {devices}; allowed: none, as a trace brings a device with each request")
+    if not 1 <= devices <= MAX_DEVICES:
+        raise InputError(f"devices: {devices}; allowed: 1 to {MAX_DEVICES}")
+
+
 def draw_world(
     scenario: Scenario, seed: int, devices: int | None = None, horizon_s: float | None = None
 ) -> World:
@@ -215,8 +234,9 @@ def draw_world(
     :param seed: from `world_seed`, 0 to 2^64 - 1
     :param devices: instead of the scenario's (closed loop only)
     :param horizon_s: instead of the scenario's, s
-    :raises InputError: a class that no device can hold
+    :raises InputError: a class that no device can hold, a seed or number of devices out of range
     """
+    _check_draw(scenario, seed, devices)
     template = template_of(scenario)
     horizon_ns = round(1e9 * (scenario.horizon_s if horizon_s is None else horizon_s))
     world = np.uint64(seed)

@@ -1,4 +1,5 @@
-"""Who is in the fleet: each device's class, kind, network and speed, drawn among those that can hold their class."""
+"""Who is in the fleet: each device's class, kind, network and speed, drawn among those that can hold their
+class."""
 
 from __future__ import annotations
 
@@ -36,7 +37,6 @@ BISECTIONS = 7
 """Halvings of the range of speeds: the slowest able speed is known to 1 %."""
 
 
-
 @dataclass(frozen=True)
 class Laws:
     """What a fleet is drawn from, as numbers.
@@ -62,7 +62,8 @@ class Laws:
 
 @compiled
 def assign_groups(shares: FloatArray, groups: IntArray) -> None:
-    """Give each device in turn the class that is furthest behind its share, so that any first N devices hold the shares.
+    """Give each device in turn the class that is furthest behind its share, so that any first N devices
+    hold the shares.
 
     :param shares: by class, summing to 1  # (classes,)
     :param groups: filled  # (devices,)
@@ -96,16 +97,18 @@ def draw_devices(
     networks: FloatArray,
     spread: FloatArray,
     slowest: FloatArray,
-) -> None:
+) -> int:
     """Draw kind, network and speed of every device until the three can hold its class.
 
     :param devices: DEVICE records with `group` set; `kind`, `network`, `speed` are filled
     :param kinds: cumulative shares of device kinds; :param networks: of networks
     :param spread: logarithm of the lowest and highest speed factor, by kind  # (kinds, 2)
     :param slowest: slowest speed factor that holds the class  # (kinds, networks, classes)
+    :return: -1, or a device for which nothing that holds its class was drawn
     """
     for i in range(len(devices)):
         group = devices[i]["group"]
+        devices[i]["speed"] = 0.0
         for attempt in range(ATTEMPTS):
             draw = key(seed, CAUSE_FLEET, i, attempt)
             kind = pick(kinds, uniform(draw, 0))
@@ -117,6 +120,9 @@ def draw_devices(
                 devices[i]["network"] = network
                 devices[i]["speed"] = speed
                 break
+        if devices[i]["speed"] == 0.0:
+            return i
+    return -1
 
 
 @compiled
@@ -126,9 +132,10 @@ def draw_probe(
     prompts: IntArray,
     ends: IntArray,
     accepts: npt.NDArray[np.uint8],
-) -> int:
-    """Draw the probe's sessions; with an empty `accepts` only lengths are taken. Return the token positions."""
-    at = 0
+) -> Any:
+    """Draw the probe's sessions; with an empty `accepts` only lengths are taken. Return the token
+    positions."""
+    at: Any = 0
     for i in range(len(ends)):
         prompt, length = session_lengths(PROBE_SEED, 0, i, laws[0], laws[1])
         prompts[i] = prompt
@@ -174,7 +181,8 @@ class Probe:
         return bool(attainment >= PROBE_ATTAINMENT)
 
     def slowest(self, kind: int, network: int, group: int) -> float:
-        """Return the slowest speed factor that holds the class; infinite where none in the kind's range does."""
+        """Return the slowest speed factor that holds the class; infinite where none in the kind's range
+        does."""
         low, high = self.laws.kinds[kind].speed_spread
         if not self.holds(kind, network, group, high):
             return math.inf
@@ -186,7 +194,9 @@ class Probe:
         return high
 
 
-def slowest_speeds(scenario: Scenario, laws: Laws, groups: Any, server: Any, pass_ns: FloatArray) -> FloatArray:
+def slowest_speeds(
+    scenario: Scenario, laws: Laws, groups: Any, server: Any, pass_ns: FloatArray
+) -> FloatArray:
     """Return the slowest speed factor that holds each class.  # (kinds, networks, classes)
 
     :raises InputError: a class that no device of the mix can hold
@@ -203,10 +213,16 @@ def slowest_speeds(scenario: Scenario, laws: Laws, groups: Any, server: Any, pas
             for network in range(len(laws.networks)):
                 table[kind, network, group] = probe.slowest(kind, network, group)
         if np.isinf(table[:, :, group]).all():
-            names = ", ".join(kind.name for kind in laws.kinds)
-            raise InputError(
-                f"fleet.mix: no device of ({names}) can hold the class of {scenario.classes.rates_tps[group]:g} tok/s "
-                "alone on the server (fixed K = 5, 99 % attainment); use a faster device, drop the class "
-                "(classes.shares) or set fleet.allow_infeasible=true"
-            )
+            raise cannot_hold(scenario, group)
     return table
+
+
+def cannot_hold(scenario: Scenario, group: int) -> InputError:
+    """Return the error for a class that the fleet's mix cannot hold."""
+    mix = ", ".join(f"{part.device} {part.share:g}" for part in scenario.fleet.mix)
+    rate = scenario.classes.rates_tps[group]
+    return InputError(
+        f"fleet.mix: no device of ({mix}) can hold the class of {rate:g} tok/s alone on the server "
+        "(fixed K = 5, 99 % attainment); use a faster device, drop the class (classes.shares) or set "
+        "fleet.allow_infeasible=true"
+    )

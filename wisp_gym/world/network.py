@@ -1,7 +1,9 @@
-"""Link delay: a measured round trip per device and slot of 50 ms, with the measured correlation from slot to slot.
+"""Link delay: a measured round trip per device and slot of 50 ms, with the measured correlation from slot
+to slot.
 
-A slot draws a new round trip with probability 1 - rho and otherwise keeps the slot before's. So the distribution is the measured
-one exactly, the correlation at lag j is rho^j, and any slot can be read without the ones before it: look back to the
+A slot draws a new round trip with probability 1 - rho and otherwise keeps the slot before's. So the
+distribution is the measured one exactly, the correlation at lag j is rho^j, and any slot can be read
+without the ones before it: look back to the
 last slot that drew. Both directions of a slot are shares of one round trip.
 """
 
@@ -16,13 +18,14 @@ from wisp_gym.world.rng import CAUSE_NETWORK, bits, key
 from wisp_gym.world.types import CELLS, SLOT_NS
 
 LOOKBACK = 64
-"""Every 64th slot draws anew, which bounds the look back (the correlation there is below 1e-9 for the measured links)."""
+"""Every 64th slot draws anew, which bounds the look back (the correlation there is below 1e-9 for the
+measured links)."""
 
 _SHIFT = np.uint64(52)
 
 
 @kernel
-def link_cell(seed: np.uint64, device: int, time_ns: int, refresh: np.uint64) -> int:
+def link_cell(seed: np.uint64, device: int, time_ns: int, refresh: np.uint64) -> np.int64:
     """Return the quantile cell of a device's link at a time.
 
     :param seed: the world's seed
@@ -37,7 +40,8 @@ def link_cell(seed: np.uint64, device: int, time_ns: int, refresh: np.uint64) ->
 
 
 def link_tables(profile: NetworkProfile) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], np.uint64]:
-    """Return one-way delays up and down by quantile cell, ns, and the refresh threshold.  # (4096,), (4096,), ()"""
+    """Return one-way delays up and down by quantile cell, ns, and the refresh threshold.  # (4096,),
+    (4096,), ()"""
     middle = (np.arange(CELLS) + 0.5) / CELLS
     rtt_s = np.interp(middle, profile.probabilities, profile.rtt_s)
     rtt_ns = np.rint(rtt_s * 1e9).astype(np.int64)

@@ -18,7 +18,8 @@ FloatArray = npt.NDArray[np.float64]
 def pass_time_ns(
     server: Any, pass_ns: FloatArray, new: int, cached: int, pairs: float, requests: int
 ) -> float:
-    """Return the noise-free time of a pass, ns: g(new) + a0 + c * cached + e * requests + host + prefill attention.
+    """Return the noise-free time of a pass, ns: g(new) + a0 + c * cached + e * requests + host + prefill
+    attention.
 
     :param server: a SERVER record
     :param pass_ns: g by total new tokens
@@ -40,7 +41,8 @@ def pass_time_ns(
 
 @kernel
 def attention_pairs(new: int, cached: int) -> float:
-    """Return how many (new, attended) token pairs a member brings: each new token sees the cache and half of the new ones."""
+    """Return how many (new, attended) token pairs a member brings: each new token sees the cache and half
+    of the new ones."""
     return new * (cached + 0.5 * new)
 
 

@@ -1,4 +1,5 @@
-"""How long sessions are and when they can begin: lengths, think times, first starts, one session after another."""
+"""How long sessions are and when they can begin: lengths, think times, first starts, one session after
+another."""
 
 from __future__ import annotations
 
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 FloatArray = npt.NDArray[np.float64]
 
 
-
 def lognormal_parameters(law: LogNormal) -> FloatArray:
     """Return (log median, sigma, min, max) of a clipped log-normal law.  # (4,)"""
     median = math.log(law.median) if law.median > 0 else -math.inf
@@ -33,7 +33,7 @@ def lognormal(law: FloatArray, z: float) -> float:
 @compiled
 def session_lengths(
     seed: np.uint64, device: int, index: int, prompt: FloatArray, output: FloatArray
-) -> tuple[int, int]:
+) -> tuple[np.int64, np.int64]:
     """Return the prompt and output tokens of a device's session.
 
     :param prompt: law of prompt lengths  # (4,)
@@ -42,11 +42,11 @@ def session_lengths(
     draw = key(seed, CAUSE_LENGTH, device, index)
     prompt_tokens = np.int64(math.floor(lognormal(prompt, normal(draw, 0)) + 0.5))
     output_tokens = np.int64(math.floor(lognormal(output, normal(draw, 1)) + 0.5))
-    return max(prompt_tokens, 1), max(output_tokens, 1)
+    return max(np.int64(1), prompt_tokens), max(np.int64(1), output_tokens)
 
 
 @compiled
-def think_time_ns(seed: np.uint64, device: int, index: int, think: FloatArray) -> int:
+def think_time_ns(seed: np.uint64, device: int, index: int, think: FloatArray) -> np.int64:
     """Return the pause after a device's session, ns.  `think` is the law in seconds  # (4,)"""
     draw = key(seed, CAUSE_THINK, device, index)
     return np.int64(math.floor(1e9 * lognormal(think, normal(draw, 0)) + 0.5))
@@ -64,7 +64,8 @@ def plan_sessions(
 ) -> tuple[int, int]:
     """Lay out every session that could start before the horizon, were each one served at its reader's pace.
 
-    No controller can start more: a device's next session begins at max(last delivery, start + length / rate) + think.
+    No controller can start more: a device's next session begins at max(last delivery, start + length /
+    rate) + think.
 
     :param laws: rows prompt, output, think  # (3, 4)
     :param cycle_ns: mean session cycle by class; first starts are spread over it  # (4,)
@@ -76,10 +77,10 @@ def plan_sessions(
     for d in range(len(devices)):
         group = devices[d]["group"]
         u = uniform(key(seed, CAUSE_START, d, 0), 0)
-        start = np.int64(math.floor(u * cycle_ns[group]))
+        start: Any = np.int64(math.floor(u * cycle_ns[group]))
         devices[d]["first_session"] = count
         index = 0
-        earliest = start
+        earliest: Any = start
         while earliest < horizon_ns:
             prompt, length = session_lengths(seed, d, index, laws[0], laws[1])
             think = think_time_ns(seed, d, index, laws[2])

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from wisp_gym.scenario import Scenario
 
 GROUPS = 4
-"""SLO classes at most; a scenario with fewer leaves the last ones empty. A class is called a group in the code."""
+"""SLO classes at most; a scenario with fewer leaves the last ones empty. A class is called a group in the
+code."""
 
 SLOT_NS = 50_000_000
 """A link's delay is constant within a slot of 50 ms, the sampling interval of the measured round trips."""
@@ -99,7 +100,8 @@ class World:
     :param seed: the world seed
     :param horizon_ns: where it ends; :param warmup_ns: where counting begins
     :param arrays: what the compiled pipeline reads
-    :param signals: draft signals on the true prefix, rows confidence, entropy (nats), margin, spread  # (4, positions)
+    :param signals: draft signals on the true prefix, rows confidence, entropy (nats), margin, spread  #
+    (4, positions)
     :param off_signals: the same after a round's first mismatch  # (4, positions)
     :param refused: requests of a trace that could never fit the KV memory
     """
