@@ -1,124 +1,144 @@
-"""WISP's scheduler in plain Python: an example of the Scheduler protocol, and a check on the compiled rule.
+"""WISP as its paper describes it, in plain Python: what a controller of your own may look like.
 
-It makes the same choices as `wisp` (a test compares the event logs) at a hundredth of the speed or less:
+The compiled rules of wisp_gym/rules do the same, much faster; a test holds the two to the same events.
 
-    python evaluate.py --policy wisp predictor+baselines/wisp_python.py:WispScheduler --seeds 1
+    threshold = scenario.profiles.acceptance.stop_threshold(0.8)
+    policy = Policy("wisp in Python", PythonWispDrafter(threshold), PythonWispScheduler(late="last"))
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+import math
 from typing import Any
 
-from baselines.settings import WISP_LATE, WISP_MARGIN_S, Late
-from wisp_gym.pipeline import DispatchView
+import numpy as np
+from numpy.typing import NDArray
 
-LATE_FIRST, URGENT, BY_DENSITY, LATE_LAST = range(4)
+from baselines.settings import ADAPTIVE_CAP, WISP_LATE, WISP_MARGIN_S, Late
+from wisp_gym.pipeline import DispatchView, RoundView, Stream
+from wisp_gym.world.streams import ENTROPY_AT_EVEN_ODDS, ENTROPY_POWER, SPREAD_SHIFT
 
 
-@dataclass(frozen=True)
-class Batch:
-    """A pass being put together.
+class PythonWispDrafter:
+    """Drafts until a token looks like the first one that the target will reject.
 
-    :param members: indices into the queue, in the order they joined
-    :param new: tokens to compute
-    :param pairs: sum of new * (new + cached) over the members
-    :param cached: tokens in KV memory
-    :param reserve: KV tokens held while the pass runs
-    :param earliest_ns: first deadline that the guard protects
+    :param threshold: stop score below which a token looks so
+    :param cap: most tokens of a draft
     """
 
-    members: list[int] = field(default_factory=list)
-    new: int = 0
-    pairs: int = 0
-    cached: int = 0
-    reserve: int = 0
-    earliest_ns: float = 1e300
+    def __init__(self, threshold: float, cap: int = ADAPTIVE_CAP) -> None:
+        self.threshold, self.cap = threshold, cap
 
-    def with_request(self, index: int, request: Any, guarded: bool) -> Batch:
-        """Return this batch with one more request.
+    def score(self, stream: Stream) -> NDArray[np.float32]:
+        """Return the stop score of each position.  # (length,)"""
+        return np.array([stop_score(*map(float, signals)) for signals in stream.signals], np.float32)
 
-        :param index: of the request in the queue
-        :param request: its REQUEST record
-        :param guarded: whether the guard protects its deadline
-        """
-        new, cached = int(request["take"]), int(request["cached"])
-        deadline_ns = float(request["deadline_ns"])
-        return replace(
-            self,
-            members=[*self.members, index],
-            new=self.new + new,
-            pairs=self.pairs + new * (new + cached),
-            cached=self.cached + cached,
-            reserve=self.reserve + int(request["reserve"]),
-            earliest_ns=min(self.earliest_ns, deadline_ns) if guarded else self.earliest_ns,
+    def limit(self, view: RoundView) -> tuple[int, float]:
+        """Return the most tokens to draft and the threshold, the same in every round."""
+        return self.cap, self.threshold
+
+
+def stop_score(confidence: float, entropy: float, margin: float, spread: float) -> float:
+    """Return the mean of the four signals, each transformed back to the logit of agreement behind it.
+
+    :param confidence: probability of the likeliest token
+    :param entropy: nats
+    :param margin: probability of the likeliest token less that of the second
+    :param spread: how far the likeliest logit stands out, nats
+    """
+    c = min(max(confidence, 1e-7), 1.0 - 1e-7)
+    m = min(max(margin, 1e-7), 1.0 - 1e-7)
+    h = max(entropy, 1e-6)
+    s = max(spread, 1e-3)
+    by_probability = math.log(c / (1.0 - c)) + math.log(2.0 * m / (1.0 - m))
+    by_entropy = ENTROPY_POWER * math.log(ENTROPY_AT_EVEN_ODDS / h)
+    return 0.25 * (by_probability + by_entropy + s - 1.0 / s - SPREAD_SHIFT)
+
+
+class Batch:
+    """The pass being put together: sums over its members.
+
+    :param view: what the server knows; its limits bound the pass
+    """
+
+    def __init__(self, view: DispatchView) -> None:
+        self.view = view
+        self.members: list[int] = []
+        self.new = self.cached = self.pairs = self.reserve = 0
+        self.earliest_deadline_ns = math.inf
+
+    def fits(self, request: Any) -> bool:
+        """Return whether engine and KV memory can take the request too."""
+        return (
+            len(self.members) < self.view.max_requests
+            and self.new + request["take"] <= self.view.max_new
+            and self.reserve + request["reserve"] <= self.view.kv_tokens
         )
 
+    def end_ns(self, request: Any) -> float:
+        """Return when the pass would end with the request in it, as the estimator has it."""
+        take, cached = int(request["take"]), int(request["cached"])
+        pairs = self.pairs + take * (take + cached)
+        return self.view.now_ns + estimate_ns(self.view, self.new + take, pairs, self.cached + cached)
 
-class WispScheduler:
-    """Urgent requests by deadline, then the others by value density, while the guard holds.
+    def add(self, index: int, request: Any) -> None:
+        """Take the request in."""
+        take, cached = int(request["take"]), int(request["cached"])
+        self.members.append(index)
+        self.new += take
+        self.cached += cached
+        self.pairs += take * (take + cached)
+        self.reserve += int(request["reserve"])
 
-    :param late: what becomes of requests that cannot make their deadline any more
-    :param margin_s: how much before its latest start a request turns urgent
+
+def estimate_ns(view: DispatchView, new: int, pairs: int, cached: int) -> float:
+    """Return T_hat of a pass, ns: c0 + c1 * sum(new) + c2 * sum(new * (new + cached)) + c3 * sum(cached)."""
+    c0, c1, c2, c3 = map(float, view.estimator)
+    return c0 + c1 * new + c2 * pairs + c3 * cached
+
+
+class PythonWispScheduler:
+    """Takes urgent requests first, by deadline, then the others by value density, each behind a guard.
+
+    :param late: what becomes of late requests, see wisp_gym/rules/wisp.py
+    :param margin_s: taken off every latest start, s
     """
 
     def __init__(self, late: Late = WISP_LATE, margin_s: float = WISP_MARGIN_S) -> None:
         self.late = late
         self.margin_ns = round(1e9 * margin_s)
 
-    def select(self, view: DispatchView) -> Sequence[int]:
-        """Return the members of the next pass; if nothing passes the guard, the earliest deadline alone."""
-        order = sorted(range(len(view.requests)), key=lambda index: self.rank(view, view.requests[index]))
-        batch = Batch()
-        for index in order:
-            if len(batch.members) == view.max_requests:
-                break
-            request = view.requests[index]
-            grown = batch.with_request(index, request, self.is_guarded(view, request))
-            if fits(view, grown) and self.passes_guard(view, batch, grown, request):
-                batch = grown
-        return batch.members or [min(order, key=lambda index: by_deadline(view.requests[index]))]
+    def select(self, view: DispatchView) -> list[int]:
+        """Return the next pass as indices into `view.requests`."""
+        queue = view.requests
+        alone_ns = [Batch(view).end_ns(request) - view.now_ns for request in queue]
+        late = [view.now_ns + alone_ns[i] > queue[i]["deadline_ns"] for i in range(len(queue))]
+        batch = Batch(view)
+        for i in sorted(range(len(queue)), key=lambda i: self._rank(view, i, alone_ns[i], late[i])):
+            if not batch.fits(queue[i]):
+                continue
+            bound = self.late == "literal" or not late[i]
+            earliest = batch.earliest_deadline_ns
+            if bound:
+                earliest = min(earliest, float(queue[i]["deadline_ns"]))
+            if batch.end_ns(queue[i]) <= earliest:
+                batch.add(i, queue[i])
+                batch.earliest_deadline_ns = earliest
+        return batch.members or [_first_deadline(queue)]
 
-    def rank(self, view: DispatchView, request: Any) -> tuple[int, float, int]:
-        """Return a request's place in the order: phase, then rank, then device."""
-        device = int(request["device"])
-        if self.late != "literal" and is_late(view, request):
-            if self.late == "urgent":
-                return LATE_FIRST, request["deadline_ns"], device
-            return LATE_LAST, float(request["arrived_ns"]), device
-        latest_start_ns = request["deadline_ns"] - request["alone_ns"] - self.margin_ns
-        if latest_start_ns <= view.now_ns:
-            return URGENT, request["deadline_ns"], device
-        return BY_DENSITY, -request["expected"] / request["alone_ns"], device
-
-    def is_guarded(self, view: DispatchView, request: Any) -> bool:
-        """Return whether the guard protects a member's deadline: not where it is lost already."""
-        return self.late == "literal" or not is_late(view, request)
-
-    def passes_guard(self, view: DispatchView, batch: Batch, grown: Batch, request: Any) -> bool:
-        """Return whether the pass still ends before every deadline that the guard protects."""
-        if not batch.members:
-            return self.late != "literal" or not is_late(view, request)
-        return view.now_ns + estimate_ns(view, grown) <= grown.earliest_ns
+    def _rank(self, view: DispatchView, i: int, alone_ns: float, late: bool) -> tuple[int, float, int]:
+        """Return the sort key of a request: its phase, its place there, its device."""
+        request = view.requests[i]
+        deadline_ns, device = float(request["deadline_ns"]), int(request["device"])
+        if late and self.late == "urgent":
+            return 0, deadline_ns, device
+        if late and self.late == "last":
+            return 3, float(request["arrived_ns"]), device
+        if deadline_ns - alone_ns - self.margin_ns <= view.now_ns:
+            return 1, deadline_ns, device
+        return 2, -float(request["expected"]) / alone_ns, device
 
 
-def is_late(view: DispatchView, request: Any) -> bool:
-    """Return whether even a pass of the request's own, begun now, would end after its deadline."""
-    return bool(view.now_ns + request["alone_ns"] > request["deadline_ns"])
-
-
-def by_deadline(request: Any) -> tuple[float, int]:
-    """Return the sort key of the earliest deadline, then device."""
-    return float(request["deadline_ns"]), int(request["device"])
-
-
-def estimate_ns(view: DispatchView, batch: Batch) -> float:
-    """Return the estimated time of a pass, ns."""
-    base, per_new, per_pair, per_cached = view.estimator
-    return float(base + per_new * batch.new + per_pair * batch.pairs + per_cached * batch.cached)
-
-
-def fits(view: DispatchView, batch: Batch) -> bool:
-    """Return whether the engine's new tokens and the KV memory take the batch."""
-    return batch.new <= view.max_new and batch.reserve <= view.kv_tokens
+def _first_deadline(queue: NDArray[Any]) -> int:
+    """Return the index of the earliest deadline; it goes alone where nothing passes the guard."""
+    return min(range(len(queue)), key=lambda i: (float(queue[i]["deadline_ns"]), int(queue[i]["device"])))
