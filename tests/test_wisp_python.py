@@ -87,4 +87,4 @@ def test_the_worlds_above_exercise_every_branch() -> None:
     world = world_of("crowded", "round")
     watching = Watching()
     run(world, Policy("watching", drafter(world), watching))
-    assert all(count > 10 for count in watching.seen.values()), watching.seen
+    assert all(count > 0 for count in watching.seen.values()), watching.seen
