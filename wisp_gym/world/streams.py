@@ -1,25 +1,27 @@
 """Token streams: where the draft model agrees with the target, and what its distribution looks like.
 
 A generator with few parameters, fitted to published figures by `benchmarks/calibrate_streams.py`. All laws
-are in logits. At position p of a session, on the true prefix,
+are in logits. A session alternates between easy stretches, which the draft mostly foresees, and hard ones. At
+position p, on the true prefix,
 
-    agreement logit   z = mean_logit + session_sd * s + block_sd * b + fast_sd * f
+    agreement logit   z = (easy_logit or hard_logit) + session_sd * s + block_sd * b + fast_sd * f
     agreement         accepts[p] = 1 with probability logistic(z)
     observed logit    x = signal_offset + signal_scale * (z + blur_sd * e)
 
-with s normal per session, b normal per block, f and e normal per position. A block ends at a position with
-probability 1 / block_tokens. Off the path, x is normal with off_mean and off_sd, whatever the agreement is.
+with s normal per session, b normal per stretch, f and e normal per position. A stretch lasts easy_tokens or
+hard_tokens on average, uniform within a share block_spread of it. Off the path, x is normal with off_mean and
+off_sd, whatever the agreement is.
 
 The four signals are monotone transforms of x, each with its own uniform noise of half-width signal_noise:
 
-    confidence  1 / (1 + exp(-x))                          probability of the likeliest token
+    confidence  1 / (1 + exp(-x))                             probability of the likeliest token
     entropy     2.287 * exp(-x / 1.61), at most ln(151,936)   nats
-    margin      1 / (1 + 2 exp(-x))                        probability, likeliest less second
-    spread      (y + sqrt(y^2 + 4)) / 2 with y = x + 4     nats, how far the likeliest logit stands out
+    margin      1 / (1 + 2 exp(-x))                           probability, likeliest less second
+    spread      (y + sqrt(y^2 + 4)) / 2 with y = x + 4        nats, how far the likeliest logit stands out
 
 The entropy's constants are those that fit acceptance by entropy in logs of another pair (Llama-3.2-1B for
 3B), p = 1 / (1 + (H / 3.30 bits)^1.61), so an x with P(agree | x) = logistic(x), which the fit sees to, keeps
-that law. The other transforms are chosen for their range and order: margin <= confidence as signal_noise < ln(2) / 2.
+that law. The other transforms are chosen for range and order: margin <= confidence, as signal_noise < 0.34.
 
 Every number is a function of (key, position), so a longer stream begins with the shorter one.
 """
@@ -37,15 +39,18 @@ from wisp_gym.errors import InputError, nearest
 from wisp_gym.world.rng import Unsigned, bits, normal, uniform
 
 PARAMETERS = (
-    "mean_logit",  # logit of agreement, mean over sessions, blocks and positions
-    "session_sd",  # standard deviations, in logits
+    "easy_logit",  # logit of agreement in easy and in hard stretches, mean over sessions and stretches
+    "hard_logit",
+    "session_sd",  # standard deviations, logits
     "block_sd",
     "fast_sd",
-    "block_tokens",  # mean length of a block, tokens, at least 1
+    "easy_tokens",  # mean length of a stretch, tokens, at least 1
+    "hard_tokens",
+    "block_spread",  # half-width of a stretch's length, as a share of its mean
     "blur_sd",  # what the device cannot see, logits
-    "signal_offset",
-    "signal_scale",  # above 0
-    "signal_noise",  # half-width, logits, below ln(2) / 2
+    "signal_offset",  # logits
+    "signal_scale",
+    "signal_noise",  # half-width, logits
     "off_mean",  # observed logit off the path
     "off_sd",
 )
@@ -56,12 +61,13 @@ SIGNALS = ("confidence", "entropy", "margin", "spread")
 
 CONFIDENCE, ENTROPY, MARGIN, SPREAD = range(4)
 
-(_MEAN, _SESSION, _BLOCK, _FAST, _LENGTH, _BLUR, _OFFSET, _SCALE, _NOISE, _OFF_MEAN, _OFF_SD) = range(11)
+(_EASY, _HARD, _SESSION, _BLOCK, _FAST, _EASY_TOKENS, _HARD_TOKENS, _SPREAD) = range(8)
+(_BLUR, _OFFSET, _SCALE, _NOISE, _OFF_MEAN, _OFF_SD) = range(8, 14)
 
-# Numbers of a key: 0 for the session, then LANES for each position.
-_LANES = 8
+# Numbers of a key: two for the session, then LANES for each position.
+_NUMBER_SESSION, _NUMBER_FIRST, _FIRST_LANE, _LANES = 0, 1, 2, 8
 _LANE_ACCEPT, _LANE_FAST, _LANE_BLUR, _LANE_SIGNALS = range(4)
-_LANE_OFF, _LANE_OFF_SIGNALS, _LANE_RENEW, _LANE_BLOCK = range(4, 8)
+_LANE_OFF, _LANE_OFF_SIGNALS, _LANE_LENGTH, _LANE_BLOCK = range(4, 8)
 
 ENTROPY_AT_EVEN_ODDS = 3.30 * math.log(2.0)
 """Entropy, nats, at which agreement is an even bet: 3.30 bits."""
@@ -78,9 +84,11 @@ _FIELD_TO_UNIT = 2.0**-16
 
 
 _RANGES = {
-    "block_tokens": (1.0, 1e6),
+    "easy_tokens": (1.0, 1e6),
+    "hard_tokens": (1.0, 1e6),
+    "block_spread": (0.0, 1.0),
     "signal_scale": (1e-6, 50.0),
-    "signal_noise": (0.0, 0.5 * math.log(2.0)),
+    "signal_noise": (0.0, 0.34),
 }
 """Allowed values, where they are not 0 to 20 (the _sd) or -50 to 50; no exponential overflows inside them."""
 
@@ -118,18 +126,24 @@ def draw_stream(
     """Fill one session's stream; the length is that of `accepts`. The law is in the module's docstring.
 
     :param key: the session's key, `rng.key(seed, CAUSE_STREAM, device, session)`
-    :param params: what `stream_params` made  # (11,)
+    :param params: what `stream_params` made  # (14,)
     :param accepts: filled with 1 where draft and target agree, else 0  # (length,)
     :param signals: filled with the draft's signals on the true prefix, rows as SIGNALS  # (4, length)
     :param off_signals: filled with the signals after a round's first mismatch  # (4, length)
     """
-    session = params[_MEAN] + params[_SESSION] * normal(key, 0)
-    renewal = 1.0 / params[_LENGTH]
-    level = 0.0
+    session = params[_SESSION] * normal(key, _NUMBER_SESSION)
+    tokens = params[_EASY_TOKENS] + params[_HARD_TOKENS]
+    easy = uniform(key, _NUMBER_FIRST) * tokens < params[_HARD_TOKENS]  # turned over at position 0
+    level, left = 0.0, 0.0
     for p in range(accepts.shape[0]):
-        at = 1 + _LANES * p
-        if p == 0 or uniform(key, at + _LANE_RENEW) < renewal:
-            level = session + params[_BLOCK] * normal(key, at + _LANE_BLOCK)
+        at = _FIRST_LANE + _LANES * p
+        if left <= 0.0:
+            easy = not easy
+            level = (params[_EASY] if easy else params[_HARD]) + session
+            level += params[_BLOCK] * normal(key, at + _LANE_BLOCK)
+            factor = 1.0 + params[_SPREAD] * (2.0 * uniform(key, at + _LANE_LENGTH) - 1.0)
+            left += factor * (params[_EASY_TOKENS] if easy else params[_HARD_TOKENS])
+        left -= 1.0
         logit = level + params[_FAST] * normal(key, at + _LANE_FAST)
         accepts[p] = 1 if uniform(key, at + _LANE_ACCEPT) < 1.0 / (1.0 + math.exp(-logit)) else 0
         seen = params[_OFFSET] + params[_SCALE] * (logit + params[_BLUR] * normal(key, at + _LANE_BLUR))
@@ -166,7 +180,7 @@ def stop_score(confidence: float, entropy: float, margin: float, spread: float) 
     """Return the stop score of a drafted token, high where it looks like agreement.
 
     A stand-in for WISP's predictor, a small network on the same four signals: here the mean of the four, each
-    transformed back to the observed logit. A drafter stops at the first token whose score is below its threshold.
+    transformed back to the observed logit. A drafter stops at the first token scoring below its threshold.
 
     :param confidence: probability of the likeliest token
     :param entropy: nats
@@ -184,30 +198,39 @@ def stop_score(confidence: float, entropy: float, margin: float, spread: float) 
 
 
 @compiled
+def write_stop_scores(signals: NDArray[np.float32], scores: NDArray[np.float32]) -> None:
+    """Write `stop_score` of each position of a stream.
+
+    :param signals: rows as SIGNALS  # (4, length)
+    :param scores: filled  # (length,)
+    """
+    for p in range(signals.shape[1]):
+        scores[p] = stop_score(
+            signals[CONFIDENCE, p], signals[ENTROPY, p], signals[MARGIN, p], signals[SPREAD, p]
+        )
+
+
 def stop_scores(signals: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return `stop_score` of each position of a stream.  # (length,)
 
     :param signals: rows as SIGNALS  # (4, length)
     """
     scores = np.empty(signals.shape[1], dtype=np.float32)
-    for p in range(signals.shape[1]):
-        scores[p] = stop_score(
-            signals[CONFIDENCE, p], signals[ENTROPY, p], signals[MARGIN, p], signals[SPREAD, p]
-        )
+    write_stop_scores(signals, scores)
     return scores
 
 
 @compiled
-def fixed_k_rounds(accepts: NDArray[np.uint8], k: int) -> NDArray[np.int64]:
-    """Return how many tokens each round accepts when all draft `k`.  # (rounds,)
+def write_fixed_k_rounds(accepts: NDArray[np.uint8], k: int, counts: NDArray[np.int64]) -> int:
+    """Write how many tokens each round accepts when all draft `k`; return the number of rounds.
 
     A round from position p accepts the leading run of agreements in p .. p + k - 1; the target fills the next
     position and the next round starts after it. Rounds that do not fit the stream are left out.
 
     :param accepts: a session's stream  # (length,)
     :param k: tokens drafted per round, 1 or more
+    :param counts: filled from the front  # (length,)
     """
-    counts = np.empty(accepts.shape[0], dtype=np.int64)
     rounds = 0
     p = 0
     while p + k < accepts.shape[0]:
@@ -217,4 +240,14 @@ def fixed_k_rounds(accepts: NDArray[np.uint8], k: int) -> NDArray[np.int64]:
         counts[rounds] = a
         rounds += 1
         p += a + 1
-    return counts[:rounds]
+    return rounds
+
+
+def fixed_k_rounds(accepts: NDArray[np.uint8], k: int) -> NDArray[np.int64]:
+    """Return how many tokens each round accepts when all draft `k`, as `write_fixed_k_rounds`.  # (rounds,)
+
+    :param accepts: a session's stream  # (length,)
+    :param k: tokens drafted per round, 1 or more
+    """
+    counts = np.empty(accepts.shape[0], dtype=np.int64)
+    return counts[: write_fixed_k_rounds(accepts, k, counts)]
