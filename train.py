@@ -92,7 +92,7 @@ def prepare(options: argparse.Namespace) -> TrainingRun:
     """
     missing = [package for package in LEARNERS if importlib.util.find_spec(package) is None]
     if missing:
-        raise InputError(f"training needs {', '.join(missing)}, not installed: pip install -e '.[train]'")
+        raise InputError(f"training needs {', '.join(missing)}, not installed: pip install -e .")
 
     from agents.files import claim_folder
     from agents.settings import load_settings

@@ -73,7 +73,7 @@ def plan_sessions(
     :return: sessions, token positions
     """
     count = 0
-    positions = 0
+    positions: Any = 0
     for d in range(len(devices)):
         group = devices[d]["group"]
         u = uniform(key(seed, CAUSE_START, d, 0), 0)
