@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
+from hashlib import sha256
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numba
@@ -36,5 +39,22 @@ def _compile(function: Function, counts_references: bool) -> Function:
     options: dict[str, Any] = {"cache": True, "error_model": "numpy", "forceinline": True}
     if not counts_references:
         options["_nrt"] = False
-    wrapped: Function = numba.njit(**options)(function)
+    dispatcher: Any = numba.njit(**options)(function)
+    index = dispatcher._cache._cache_file
+    index._source_stamp = (index._source_stamp, _sources_digest())
+    wrapped: Function = dispatcher
     return wrapped
+
+
+@cache
+def _sources_digest() -> str:
+    """Return a hash of the library's source.
+
+    Numba keeps a function's machine code until that function's own file changes, though other files'
+    functions are compiled into it. With this in the stamp, any change of the library makes all of it
+    compile anew.
+    """
+    digest = sha256()
+    for path in sorted(Path(__file__).parent.rglob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()

@@ -102,7 +102,7 @@ class SchedulerRule:
     :param deadline: reading of the deadline; None: the scenario's
     :param margin_s: WISP's safety margin, s
     :param static_size: SLED: requests waited for; :param static_limit_s: SLED: longest wait for them, s
-    :param padded: pad every draft of a pass to the longest
+    :param padded: the pass computes a rectangle, every row as long as the longest (SLED)
     :param run_to_completion: continuous: keep to the sessions admitted first
     """
 
