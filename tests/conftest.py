@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
+import functools
 import sys
 from collections.abc import Callable
 
 import pytest
 from core import EASY, POLICIES, TIGHT, draw, run
 
+from wisp_gym.envs import edge_cloud
 from wisp_gym.pipeline import Simulation
 from wisp_gym.world import World
 
@@ -34,8 +35,14 @@ def simulate(worlds: dict[str, World]) -> Callable[[str, str], Simulation]:
     return get
 
 
+@pytest.fixture
+def logged(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the environment's simulations write their log."""
+    monkeypatch.setattr(edge_cloud, "Simulation", functools.partial(Simulation, log=True))
+
+
 @pytest.fixture(autouse=True)
 def _one_thread() -> None:
     """Where torch is in use, keep it to one thread: the thread count changes what is learned."""
-    if "torch" in sys.modules and os.environ.get("TORCH_THREADS") is None:
+    if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(1)
