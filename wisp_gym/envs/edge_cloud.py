@@ -193,7 +193,7 @@ class EdgeCloud(gymnasium.Env[Observation, npt.NDArray[np.int64]]):
         self.observer = Observer(self.simulation)
         self._warm_up(self.simulation)
         self.terms = TermCounter(self.simulation)
-        return self.observer.observe(), {"world_seed": world.seed, "episode": self.episode}
+        return self.observer.observe(), {"world_seed": np.uint64(world.seed), "episode": self.episode}
 
     def step(self, action: npt.NDArray[np.int64]) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         """Carry one dispatch out and run to the next.

@@ -68,11 +68,20 @@ def enqueue(world: WorldArrays, state: State, d: int) -> None:
 
 @kernel
 def join_queue(state: State, d: int) -> None:
-    """Append the device to the queue."""
+    """Put the device into the queue, in order of arrival; a prompt that goes in parts keeps its place."""
     clock, mine = state.clock[0], state.devices[d]
     mine["phase"] = QUEUED
     mine["queued_ns"] = clock["now_ns"]
-    state.waiting[clock["waiting"]] = d
+    arrived_ns = state.requests[d]["arrived_ns"]
+    at = clock["waiting"]
+    while at > 0:
+        other = state.waiting[at - 1]
+        theirs_ns = state.requests[other]["arrived_ns"]
+        if theirs_ns < arrived_ns or (theirs_ns == arrived_ns and other < d):
+            break
+        state.waiting[at] = other
+        at -= 1
+    state.waiting[at] = d
     clock["waiting"] += 1
     clock["ask"] = 1
 
