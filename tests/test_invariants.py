@@ -176,7 +176,7 @@ def test_what_happens_does_not_depend_on_what_comes_after(policy: str) -> None:
 def test_opposite_controllers_diverge(worlds: dict[str, World], one: object, other: object) -> None:
     first, second = run(worlds["tight"], one), run(worlds["tight"], other)  # type: ignore[arg-type]
     assert log_hash(first) != log_hash(second)
-    assert measure(first)["throughput_tps"] != measure(second)["throughput_tps"]
+    assert repr(measure(first)) != repr(measure(second))
 
 
 # --- 4: time, the GPU, the engine's limits, memory
@@ -202,20 +202,19 @@ def test_no_pass_exceeds_the_engine(simulate: Simulate, setting: str, policy: st
     sim = simulate(setting, policy)
     scheduler, server = sim.policy.scheduler, sim.world.arrays.server[0]
     assert isinstance(scheduler, SchedulerRule)
-    members: dict[int, list[tuple[int, int]]] = defaultdict(list)
+    members: dict[int, list[int]] = defaultdict(list)
     for row in rows(sim, "member"):
-        members[row.a].append((row.b, row.c))
+        members[row.a].append(row.c)
         assert row.c >= 1
     largest = 0
     for row in rows(sim, "pass"):
-        batch = members[row.a]
-        assert row.b == len(batch) <= server["max_batch"]
-        longest = max(k for k, _ in batch)
-        new = sum(take + (longest - k if scheduler.padded else 0) for k, take in batch)
+        takes = members[row.a]
+        assert row.b == len(takes) <= server["max_batch"]
+        new = len(takes) * max(takes) if scheduler.padded else sum(takes)
         assert new <= server["max_new"]
-        if scheduler.token_budget is not None and len(batch) > 1:
+        if scheduler.token_budget is not None and len(takes) > 1:
             assert new <= scheduler.token_budget
-        largest = max(largest, len(batch))
+        largest = max(largest, len(takes))
     assert largest > 1
 
 

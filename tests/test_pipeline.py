@@ -167,12 +167,10 @@ def test_a_pass_takes_what_the_profile_says_times_its_noise(
     draw_key = np.uint64(key(arrays.seed[0], CAUSE_SERVER, 0, 0))
     for row in rows(sim, "pass"):
         batch = members[row.a]
-        longest = max(member.b for member in batch) if scheduler.padded else 0
-        padding = sum(max(0, longest - member.b) for member in batch)
+        takes = [member.c for member in batch]
+        new = len(takes) * max(takes) if scheduler.padded else sum(takes)  # padded: a rectangle
         exact = pass_ns(sim.world, [(member.c, member.d) for member in batch])
-        curve = arrays.pass_ns
-        new = sum(member.c for member in batch)
-        exact += float(curve[new + padding] - curve[new])
+        exact += float(arrays.pass_ns[new] - arrays.pass_ns[sum(takes)])
         factor = float(arrays.noise[int(np.uint64(bits(draw_key, row.a))) >> 52])
         assert abs((row.c - row.time) - exact * factor) <= 0.51
 

@@ -125,9 +125,9 @@ def test_the_first_of_a_pass_may_exceed_the_token_budget() -> None:
     assert decide(*queue, scheduler=rules.FCFS, token_budget=41) == [0, 1]
 
 
-def test_padding_rounds_every_draft_up_to_the_longest() -> None:
+def test_a_padded_pass_is_a_rectangle() -> None:
+    """Three rows as long as the longest, 9 new tokens."""
     queue = [request(arrived_ns=0, take=3, k=2), request(arrived_ns=1, take=9, k=8), request(arrived_ns=2)]
-    # With the second, the first costs 3 + 6; the third 1 + 8.
     assert decide(*queue, scheduler=rules.FCFS, padded=1, max_new=27) == [0, 1, 2]
     assert decide(*queue, scheduler=rules.FCFS, padded=1, max_new=26) == [0, 1]
     assert decide(*queue, scheduler=rules.FCFS, padded=1, max_new=17) == [0, 2]
