@@ -1,7 +1,7 @@
 """Token streams: what the calibration promises on fresh keys, purity, ranges, same bits uncompiled.
 
 The figures are computed here anew, not with the calibration's code. Each band is that of the published
-figure. The sample's standard error of an acceptance rate is 0.0015, a thirteenth of the band's half width.
+figure. The sample's standard error of an acceptance rate is at most 0.002, a tenth of the band's half width.
 """
 
 from __future__ import annotations
