@@ -343,7 +343,6 @@ def test_what_does_not_fit_is_skipped() -> None:
     assert max(row.b for row in rows(python, "pass")) == 4
 
 
-@pytest.mark.xfail(strict=True, reason="a prompt that went in part rejoins at the end of the view")
 def test_the_view_is_in_order_of_arrival_even_with_chunks() -> None:
     world = draw(CHUNKED, seed=3)
     as_listed = Answering(lambda view: list(range(len(view.requests))))

@@ -288,7 +288,6 @@ def test_copies_episodes_and_splits_share_no_world() -> None:
     assert len(set(seeds)) == len(seeds) == 27
 
 
-@pytest.mark.xfail(strict=True, reason="world_seed in info does not fit the vector's int64 array")
 def test_a_vector_of_copies_is_the_copies() -> None:
     """Gymnasium's own vector, through the ends of episodes."""
     copies = [functools.partial(make, environment=i, episode_s=1.0) for i in range(3)]
