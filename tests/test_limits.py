@@ -1,4 +1,4 @@
-"""Cases with a known answer: an M/D/1 queue, independent acceptance."""
+"""Cases with a known answer: an M/D/1 queue, independent acceptance, devices that cost nothing."""
 
 from __future__ import annotations
 
@@ -9,18 +9,22 @@ import pytest
 from core import (
     BASE,
     SECOND,
+    TIGHT,
     constant_links,
+    draw,
     hand_made,
     pair,
     requests,
     rows,
+    run,
     server_like,
     small,
     with_arrays,
     without_noise,
 )
 
-from wisp_gym.pipeline import DrafterRule, Simulation
+from wisp_gym.metrics import measure
+from wisp_gym.pipeline import DrafterRule, SchedulerRule, Simulation
 from wisp_gym.world import draw_world
 
 
@@ -62,3 +66,19 @@ def test_constant_acceptance_gives_the_truncated_geometric_mean(p: float, k: int
     assert len(counts) > length / (k + 1) - 2
     error = counts.std(ddof=1) / math.sqrt(len(counts))
     assert abs(counts.mean() - p * (1 - p**k) / (1 - p)) < 3.3 * error
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_no_drafts_and_no_delays_are_centralized_serving(seed: int) -> None:
+    """A device that drafts nothing, costs nothing and is nowhere away might as well not be there."""
+    base = constant_links(draw(TIGHT, seed), 0, 0)
+    devices = base.arrays.devices.copy()
+    devices["prefill_ns"] = 0
+    world = with_arrays(base, devices=devices)
+    rule = SchedulerRule("continuous")
+    at_devices = run(world, pair("none", DrafterRule.none(), rule))
+    central = run(world, pair("centralized", DrafterRule.none(server_loop=True), rule))
+    kinds = ("pass", "member", "verify", "deliver", "evict")
+    assert sorted(map(repr, rows(at_devices, *kinds))) == sorted(map(repr, rows(central, *kinds)))
+    assert len(rows(central, "pass")) > 300
+    assert measure(at_devices)["attainment"] == measure(central)["attainment"]
