@@ -196,6 +196,9 @@ def requests(sim: Simulation) -> list[Request]:
             done.append(request)
             if loop and row.c < length[row.session]:
                 now[row.device] = Request(row.device, row.session, row.time, 0, row.c, queued=[row.time])
+    for request in now.values():  # prompts in part, back in the queue
+        if len(request.passes) == len(request.queued) and ends[request.passes[-1]] < sim.now_ns:
+            request.queued.append(ends[request.passes[-1]])
     return done + list(now.values())
 
 

@@ -13,12 +13,13 @@ from core import (
     agreements,
     draft_token_ns,
     is_checked,
+    link_ns,
     requests,
     rows,
 )
 
 from wisp_gym.metrics import measure
-from wisp_gym.pipeline import Simulation
+from wisp_gym.pipeline import DrafterRule, SchedulerRule, Simulation
 
 Simulate = Callable[[str, str], Simulation]
 
@@ -271,3 +272,101 @@ def test_ratios_are_ratios_of_sums(simulate: Simulate) -> None:
     verified = (sim.state.counters["verified"] - sim.snapshot["counters"]["verified"]).tolist()
     classes = [metrics[f"acceptance_class_{g}"] for g in range(1, 5)]
     assert metrics["acceptance_rate"] == pytest.approx(np.average(classes, weights=verified))
+
+
+def exact_pass_ns(sim: Simulation, members: list[tuple[int, int]], new: int | None = None) -> float:
+    """The noise-free time of a pass over (new, cached), `new` tokens in all where it is padded."""
+    server = sim.world.arrays.server[0]
+    total = sum(take for take, _ in members) if new is None else new
+    pairs = sum(take * (cached + take / 2) for take, cached in members)
+    fixed = server["base_ns"] + len(members) * server["request_ns"]
+    cached_ns = server["cached_ns"] * sum(cached for _, cached in members)
+    assert total < len(sim.world.arrays.pass_ns)
+    return float(sim.world.arrays.pass_ns[total] + fixed + cached_ns + server["pair_ns"] * pairs)
+
+
+def copies_ns(sim: Simulation, member: tuple[int, int], count: int) -> float:
+    """A pass over as many copies of a member; beyond the table its last value grows in proportion."""
+    last = len(sim.world.arrays.pass_ns) - 1
+    if count * member[0] <= last:
+        return exact_pass_ns(sim, [member] * count)
+    without = exact_pass_ns(sim, [member] * count, 0) - float(sim.world.arrays.pass_ns[0])
+    return without + float(sim.world.arrays.pass_ns[last]) * count * member[0] / last
+
+
+@every_run
+def test_interference_from_the_log(simulate: Simulate, setting: str, policy: str) -> None:
+    sim = simulate(setting, policy)
+    recount, metrics = Recount(sim), measure(sim)
+    scheduler = sim.policy.scheduler
+    assert isinstance(scheduler, SchedulerRule)
+    members: dict[int, list[tuple[int, int]]] = defaultdict(list)
+    for row in rows(sim, "member"):
+        members[row.a].append((row.c, row.d))
+    raw = mix = behind = 0.0
+    passes = {row.a: row for row in rows(sim, "pass")}
+    spans = [
+        (queued, passes[request.passes[i]].time if i < len(request.passes) else sim.now_ns)
+        for request in requests(sim)
+        for i, queued in enumerate(request.queued)
+    ]
+    for number, row in passes.items():
+        batch = members[number]
+        padded = len(batch) * max(take for take, _ in batch) if scheduler.padded else None
+        exact = exact_pass_ns(sim, batch, padded)
+        excess = [max(0.0, exact - copies_ns(sim, member, len(batch))) for member in batch]
+        if recount.inside(row.time):
+            raw += sum(exact - exact_pass_ns(sim, [member]) for member in batch)
+            mix += sum(excess)
+        if recount.inside(row.c):
+            waited = [row.c - queued for queued, served in spans if queued < row.c <= served]
+            behind += sum(min(time, max(excess)) for time in waited)
+    assert metrics["vi_raw_s"] == pytest.approx(raw / SECOND)
+    assert metrics["vi_mix_s"] == pytest.approx(mix / SECOND)
+    assert metrics["vi_queue_s"] == pytest.approx(behind / SECOND)
+    assert raw != 0  # either sign: the measured curve is not monotone
+
+
+@every_run
+def test_where_the_time_goes_from_the_log(simulate: Simulate, setting: str, policy: str) -> None:
+    """Shares of a token's time: drafting, links, queue, passes; each booked when it begins."""
+    sim = simulate(setting, policy)
+    recount, metrics = Recount(sim), measure(sim)
+    world, arrays = sim.world, sim.world.arrays
+    loop = isinstance(sim.policy.drafter, DrafterRule) and sim.policy.drafter.server_loop
+    draft = network = verify = size = 0
+    energy = 0.0
+    last: dict[tuple[int, bool], int] = defaultdict(int)
+
+    def cross(device: int, sent: int, up: bool) -> int:
+        arrived = max(sent + link_ns(world, device, sent, up), last[device, up])
+        last[device, up] = arrived
+        return arrived - sent
+
+    ends = {row.a: row for row in rows(sim, "pass")}
+    for row in rows(sim, "start", "draft", "verify", "member"):
+        device, counts = row.device, recount.inside(row.time)
+        power = float(arrays.devices[device]["power_w"])
+        if row.kind == "start":  # booked when it is laid out
+            took = cross(device, row.a, up=True)
+            prefill = 0 if loop else row.b * int(arrays.devices[device]["prefill_ns"])
+            network += counts * took
+            energy += counts * prefill * power / SECOND
+            size += counts * (40 + 4 * row.b)
+        elif row.kind == "draft":
+            spent = row.a * draft_token_ns(world, device, is_checked(sim.policy))
+            draft += counts * spent
+            energy += counts * spent * power / SECOND
+            network += counts * cross(device, row.time + spent, up=True)
+            size += counts * (40 + 12 * row.b)
+        elif row.kind == "verify":
+            network += counts * cross(device, row.time, up=False)
+            size += counts * (40 + 4 * (row.b + 1))
+        else:
+            verify += counts * (ends[row.a].c - row.time)
+    committed = metrics["throughput_tps"] * metrics["window_s"]
+    assert metrics["draft_per_token_s"] == pytest.approx(draft / SECOND / committed)
+    assert metrics["network_per_token_s"] == pytest.approx(network / SECOND / committed)
+    assert metrics["verify_per_token_s"] == pytest.approx(verify / SECOND / committed)
+    assert metrics["energy_per_token_j"] == pytest.approx(energy / committed)
+    assert metrics["bytes_per_token"] == pytest.approx(size / committed)
