@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from wisp_gym.evaluation import Comparison, Progress
 
-# What the paper leaves open must not be held against WISP: an agent meets its best reading at that load.
-BASELINES = ("wisp:best", "sled", "centralized")
+# What the paper leaves open must not be held against WISP: an agent meets its best reading at that load. Two
+# plain pairs tell whether a constant choice would have done as well, a random controller what the load
+# forgives.
+BASELINES = ("wisp:best", "wisp", "sled", "centralized", "predictor+fcfs", "fixed:5", "random")
 
 
 def compare_with_baselines(

@@ -2,7 +2,8 @@
 
     python benchmarks/orderings.py
 
-The paper's scenario with its tightest class alone, at 30 and at 60 devices, and far beyond what any of them holds.
+The paper's scenario with its tightest class alone, at 30 and at 60 devices, and far beyond what any of
+them holds.
 Prints a table and ends with one line of JSON.
 """
 
@@ -33,7 +34,9 @@ def mean_metric(policy: str, devices: int, seeds: int, name: str) -> float:
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--seeds", type=int, default=10, help="test worlds per cell")
     seeds = parser.parse_args().seeds
     result: dict[str, dict[str, float]] = {}

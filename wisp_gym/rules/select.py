@@ -51,7 +51,8 @@ def clear_pack(pack: Any) -> None:
 
 @kernel
 def padded_new(pack: Any, request: Any, padded: int) -> int:
-    """Return the new tokens of the pass with this request in it; a padded pass computes a rectangle, all rows as long
+    """Return the new tokens of the pass with this request in it; a padded pass computes a rectangle, all
+    rows as long
     as its longest."""
     if padded == 0:
         return pack["new"] + request["take"]
