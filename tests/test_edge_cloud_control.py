@@ -9,17 +9,15 @@ from typing import Any
 import gymnasium
 import numpy as np
 import pytest
-from core import BASE, EASY, SECOND, TIGHT, draw, log_hash, pair, rows, run, wisp
+from core import BASE, EASY, SECOND, TIGHT, agreements, draw, log_hash, pair, rows, run, wisp
 from edge import CROWD, SMALL, Action, action_of, make, play, simulation_of
 
 from wisp_gym.envs import AgentScheduler, wisp_action
-from wisp_gym.envs.action import BUDGETS, MAX_WAIT_NS, REQUESTS, SIZES, WAIT_NS
-from wisp_gym.envs.features import (
-    ACTION_AT,
-    GROUP_SIZE,
-)
+from wisp_gym.envs.action import BUDGETS, MAX_WAIT_NS, RECALLS, REQUESTS, SIZES, WAIT_NS
+from wisp_gym.envs.features import ACTION_AT, GROUP_SIZE
 from wisp_gym.metrics import measure
 from wisp_gym.pipeline import DrafterRule, SchedulerRule, Simulation
+from wisp_gym.world.streams import stop_scores
 
 # --- WISP is a constant action
 
@@ -180,6 +178,42 @@ def test_caps_travel_on_the_replies_and_govern_the_next_round() -> None:
             assert row.a == row.b == min(cap, length - committed - 1)
             checked += 1
     assert checked > 100
+
+
+@pytest.mark.usefixtures("logged")
+def test_stop_levels_travel_on_the_replies_too() -> None:
+    """A draft ends at its cap, or at the first token below the level that the last batch sent."""
+    env = make(*CROWD)
+    env.action_space.seed(9)
+    env.reset()
+    simulation, over = simulation_of(env), False
+    sent: dict[int, int] = {}
+    while not over:
+        action = action_of(stop=int(env.action_space.sample()[3]))
+        sent[int(simulation.state.clock[0]["batch_no"])] = int(action[3])
+        over = env.step(action)[3]
+    arrays, world = simulation.world.arrays, simulation.world
+    on, off = stop_scores(world.signals), stop_scores(world.off_signals)
+    acceptance = world.scenario.profiles.acceptance
+    levels = [-math.inf if r is None else acceptance.stop_threshold(r) for r in RECALLS]
+    verified: dict[int, tuple[int, int]] = {}
+    stopped: dict[int, int] = defaultdict(int)
+    for row in rows(simulation, "verify", "draft"):
+        if row.kind == "verify":
+            verified[row.session] = (row.a, row.c)
+            continue
+        number, committed = verified[row.session]
+        if number not in sent:
+            continue
+        session = arrays.sessions[row.session]
+        limit, at = min(8, int(session["length"]) - committed - 1), int(session["offset"]) + committed
+        right = agreements(world, row.session, committed, limit)
+        scores = np.where(np.arange(limit) <= right, on[at : at + limit], off[at : at + limit])
+        below = np.flatnonzero(scores < levels[sent[number]])
+        assert row.a == row.b == (below[0] + 1 if len(below) else limit)
+        stopped[sent[number]] += len(below) > 0
+    assert stopped[0] == 0
+    assert all(stopped[level] > 5 for level in range(1, 6))
 
 
 @pytest.mark.usefixtures("logged")

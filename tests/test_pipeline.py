@@ -270,6 +270,37 @@ def test_eviction_takes_the_least_recently_used() -> None:
     assert len(evictions) > 5
 
 
+@pytest.mark.parametrize("kv_tokens", [280, 300])
+def test_continuous_batching_runs_by_admission_and_gives_up_its_youngest(kv_tokens: int) -> None:
+    """Admission is the end of the first pass since a session was cold, kept here from the log alone."""
+    world = draw((*TIGHT, f"server.kv_tokens={kv_tokens}", "server.block=1"), seed=5)
+    sim = run(world, POLICIES["centralized-rtc"]())
+    ends = {row.a: row.c for row in rows(sim, "pass")}
+    admitted: dict[int, int] = {}
+    batch: dict[int, list[Row]] = defaultdict(list)
+    ordered = evictions = 0
+    log = rows(sim, "evict", "member", "verify")
+    for at, row in enumerate(log):
+        if row.kind == "verify" and row.c == world.arrays.sessions[row.session]["length"]:
+            admitted.pop(row.session)
+        elif row.kind == "evict":
+            number = next(later.a for later in log[at:] if later.kind == "member")
+            taken = {m.session for m in log[at:] if m.kind == "member" and m.a == number}
+            outside = {s: when for s, when in admitted.items() if s not in taken}
+            assert admitted.pop(row.session) == max(outside.values())
+            evictions += 1
+        elif row.kind == "member":
+            warm = [m for m in batch[row.a] if m.session in admitted and m.d > 0]
+            if row.d > 0:
+                assert len(warm) == len(batch[row.a])  # no cold one went before
+                assert not warm or admitted[warm[-1].session] <= admitted[row.session]
+                ordered += len(warm)
+            batch[row.a].append(row)
+            admitted.setdefault(row.session, ends[row.a])
+    assert ordered > 100
+    assert evictions > 0
+
+
 def test_an_evicted_session_is_cold_and_computed_again() -> None:
     sim = run(draw(TIGHT, seed=5), POLICIES["sled"]())
     sessions = sim.world.arrays.sessions
