@@ -77,7 +77,7 @@ def test_best_stands_for_six_readings() -> None:
 def test_sled() -> None:
     drafter, scheduler = rules("sled")
     assert drafter == DrafterRule.fixed(5)
-    assert (scheduler.kind, scheduler.static_size, scheduler.static_limit_s) == ("static", 4, 0.05)
+    assert (scheduler.kind, scheduler.static_size, scheduler.static_limit_s) == ("static", 3, 0.05)
     assert scheduler.padded
     assert resolve("sled:fixed") == resolve("sled")
     assert rules("sled:confidence")[0].score == "confidence"

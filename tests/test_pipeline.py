@@ -168,7 +168,9 @@ def test_a_pass_takes_what_the_profile_says_times_its_noise(
     for row in rows(sim, "pass"):
         batch = members[row.a]
         takes = [member.c for member in batch]
-        new = len(takes) * max(takes) if scheduler.padded else sum(takes)  # padded: a rectangle
+        longest = max(member.b for member in batch)
+        padding = sum(longest - member.b for member in batch) if scheduler.padded else 0
+        new = sum(takes) + padding
         exact = pass_ns(sim.world, [(member.c, member.d) for member in batch])
         exact += float(arrays.pass_ns[new] - arrays.pass_ns[sum(takes)])
         factor = float(arrays.noise[int(np.uint64(bits(draw_key, row.a))) >> 52])

@@ -125,13 +125,16 @@ def test_the_first_of_a_pass_may_exceed_the_token_budget() -> None:
     assert decide(*queue, scheduler=rules.FCFS, token_budget=41) == [0, 1]
 
 
-def test_a_padded_pass_is_a_rectangle() -> None:
-    """Three rows as long as the longest, 9 new tokens."""
+def test_a_padded_pass_has_drafts_of_one_length() -> None:
+    """Drafts of 2, 8 and 0 become three of 8; a prompt stays as long as it is."""
     queue = [request(arrived_ns=0, take=3, k=2), request(arrived_ns=1, take=9, k=8), request(arrived_ns=2)]
     assert decide(*queue, scheduler=rules.FCFS, padded=1, max_new=27) == [0, 1, 2]
     assert decide(*queue, scheduler=rules.FCFS, padded=1, max_new=26) == [0, 1]
     assert decide(*queue, scheduler=rules.FCFS, padded=1, max_new=17) == [0, 2]
     assert decide(*queue, scheduler=rules.FCFS, padded=0, max_new=13) == [0, 1, 2]
+    prompt = request(arrived_ns=3, take=40, k=0)
+    assert decide(queue[1], prompt, scheduler=rules.FCFS, padded=1, max_new=57) == [0, 1]
+    assert decide(queue[1], prompt, scheduler=rules.FCFS, padded=1, max_new=56) == [0]
 
 
 def test_a_pass_reserves_memory_for_its_members() -> None:

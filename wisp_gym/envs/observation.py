@@ -97,6 +97,8 @@ def add_device(world: WorldArrays, state: State, d: int, sums: Any, least: Any) 
         return
     if mine["committed"] == 0 and mine["phase"] == UPLINK:
         return  # the server has not heard of this session
+    if mine["committed"] >= world.sessions[mine["session"]]["length"]:
+        return  # complete, and only its last tokens are on their way
     now_ns = state.clock[0]["now_ns"]
     group = world.groups[g]
     sums[g, 0] += 1.0

@@ -133,8 +133,9 @@ def round_limit(world: WorldArrays, state: State, d: int) -> tuple[Any, float]:
     """Return the draft cap and stop threshold of a compiled drafter."""
     control, mine = state.control[0], state.devices[d]
     if control["drafter"] == RANDOM_DRAFT:
-        draw = key(control["policy_seed"], CAUSE_POLICY, mine["session"], mine["committed"])
-        return np.int64(bits(draw, 0) >> np.uint64(61)), -math.inf
+        index = mine["session"] - world.devices[d]["first_session"]
+        draw = key(control["policy_seed"], CAUSE_POLICY, d, index)
+        return np.int64(bits(draw, mine["committed"]) >> np.uint64(61)), -math.inf
     return mine["cap"], mine["threshold"]
 
 

@@ -102,7 +102,7 @@ class SchedulerRule:
     :param deadline: reading of the deadline; None: the scenario's
     :param margin_s: WISP's safety margin, s
     :param static_size: SLED: requests waited for; :param static_limit_s: SLED: longest wait for them, s
-    :param padded: the pass computes a rectangle, every row as long as the longest (SLED)
+    :param padded: pad every draft of a pass to the longest (SLED); prompts are not padded
     :param run_to_completion: continuous: keep to the sessions admitted first
     """
 
@@ -112,7 +112,7 @@ class SchedulerRule:
     late: Late = "last"
     deadline: Deadline | None = None
     margin_s: float = 0.0
-    static_size: int = 4
+    static_size: int = 3
     static_limit_s: float = 0.05
     padded: bool = False
     run_to_completion: bool = False

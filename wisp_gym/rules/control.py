@@ -46,7 +46,7 @@ CONTROL = np.dtype(
         ("margin_ns", "i8"),  # WISP's safety margin
         ("static_size", "i8"),  # SLED: requests waited for
         ("static_limit_ns", "i8"),  # SLED: longest wait for them
-        ("padded", "i8"),  # 1: all rows of a pass are as long as its longest
+        ("padded", "i8"),  # 1: every draft of a pass is padded to the longest
         ("to_completion", "i8"),  # continuous: 1 runs admitted sessions to completion, 0 rotates
         ("policy_seed", "u8"),  # of a rule's own randomness
     ]

@@ -24,7 +24,7 @@ PACK = np.dtype(
     [
         ("members", "i8"),
         ("new", "i8"),  # new tokens of the members, padding included
-        ("longest", "i8"),  # most new tokens of one of them
+        ("longest", "i8"),  # longest draft among them
         ("reserve", "i8"),  # KV tokens they hold while verified
         ("held", "i8"),  # KV tokens they hold already
         ("earliest_ns", "f8"),  # earliest deadline the guard looks at
@@ -51,12 +51,13 @@ def clear_pack(pack: Any) -> None:
 
 @kernel
 def padded_new(pack: Any, request: Any, padded: int) -> int:
-    """Return the new tokens of the pass with this request in it; a padded pass computes a rectangle, all
-    rows as long
-    as its longest."""
+    """Return the new tokens of the pass with this request in it; padding makes every draft as long as the
+    longest."""
     if padded == 0:
         return pack["new"] + request["take"]
-    return (pack["members"] + 1) * max(pack["longest"], request["take"])
+    longest = max(pack["longest"], request["k"])
+    grown = pack["new"] + pack["members"] * (longest - pack["longest"])
+    return grown + request["take"] + longest - request["k"]
 
 
 @kernel
@@ -90,7 +91,7 @@ def passes_guard(pack: Any, request: Any, control: Any, estimator: FloatArray, n
 def join(pack: Any, request: Any, control: Any, now_ns: int, batch: IntArray) -> None:
     """Put the request into the pass."""
     pack["new"] = padded_new(pack, request, control["padded"])
-    pack["longest"] = max(pack["longest"], request["take"])
+    pack["longest"] = max(pack["longest"], request["k"])
     pack["reserve"] += request["reserve"]
     pack["held"] += request["held"]
     pack["take"] += request["take"]
