@@ -80,8 +80,11 @@ def resolve(name: str) -> Policy:
 def _is_model(name: str) -> bool:
     """Say whether a name is the path of a trained model: it looks like a path, or is there and holds one."""
     path = Path(name)
-    if path.name in MODEL_FILES or any((path / file).exists() for file in MODEL_FILES):
-        return True
+    try:
+        if path.name in MODEL_FILES or any((path / file).exists() for file in MODEL_FILES):
+            return True
+    except (OSError, ValueError):  # too long for a path, or not one at all
+        return False
     return os.sep in name and "+" not in name and not is_class_name(name)
 
 

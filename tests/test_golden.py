@@ -1,4 +1,4 @@
-"""What shipped scenarios do, to the event: refactoring changes no hash, a change of behaviour changes it openly.
+"""What shipped scenarios do, to the event: a change of behaviour shows, and is made openly.
 
 `python tests/test_golden.py` writes golden.json anew; the change log then says what changed and why.
 """

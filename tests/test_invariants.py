@@ -203,14 +203,17 @@ def test_no_pass_exceeds_the_engine(simulate: Simulate, setting: str, policy: st
     scheduler, server = sim.policy.scheduler, sim.world.arrays.server[0]
     assert isinstance(scheduler, SchedulerRule)
     members: dict[int, list[int]] = defaultdict(list)
+    drafts: dict[int, list[int]] = defaultdict(list)
     for row in rows(sim, "member"):
         members[row.a].append(row.c)
+        drafts[row.a].append(row.b)
         assert row.c >= 1
     largest = 0
     for row in rows(sim, "pass"):
         takes = members[row.a]
         assert row.b == len(takes) <= server["max_batch"]
-        new = len(takes) * max(takes) if scheduler.padded else sum(takes)
+        longest = max(drafts[row.a])
+        new = sum(takes) + scheduler.padded * sum(longest - k for k in drafts[row.a])
         assert new <= server["max_new"]
         if scheduler.token_budget is not None and len(takes) > 1:
             assert new <= scheduler.token_budget

@@ -301,8 +301,10 @@ def test_interference_from_the_log(simulate: Simulate, setting: str, policy: str
     scheduler = sim.policy.scheduler
     assert isinstance(scheduler, SchedulerRule)
     members: dict[int, list[tuple[int, int]]] = defaultdict(list)
+    drafts: dict[int, list[int]] = defaultdict(list)
     for row in rows(sim, "member"):
         members[row.a].append((row.c, row.d))
+        drafts[row.a].append(row.b)
     raw = mix = behind = 0.0
     passes = {row.a: row for row in rows(sim, "pass")}
     spans = [
@@ -312,7 +314,8 @@ def test_interference_from_the_log(simulate: Simulate, setting: str, policy: str
     ]
     for number, row in passes.items():
         batch = members[number]
-        padded = len(batch) * max(take for take, _ in batch) if scheduler.padded else None
+        padding = sum(max(drafts[number]) - k for k in drafts[number])
+        padded = sum(take for take, _ in batch) + padding if scheduler.padded else None
         exact = exact_pass_ns(sim, batch, padded)
         excess = [max(0.0, exact - copies_ns(sim, member, len(batch))) for member in batch]
         if recount.inside(row.time):

@@ -186,7 +186,7 @@ WRONG: list[tuple[str, str]] = [
     ("classes.on_time_share=0", "classes.on_time_share = 0"),
     ("workload.kind=open", "must be 'closed' or 'trace'"),
     ("workload.kind=trace", "workload.trace is not set"),
-    ("workload.prompt_tokens.min=0", "must lie in 1..1000000"),
+    ("workload.prompt_tokens.min=0", "must lie in 1..100000"),
     ("workload.prompt_tokens.min=100", "must not decrease"),
     ("workload.prompt_tokens.max=50000", "can never fit"),
     ("workload.stretch=0", "workload.stretch = 0"),

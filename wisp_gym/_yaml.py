@@ -34,6 +34,10 @@ class PlainLoader(yaml.SafeLoader):
         if self.check_event(yaml.AliasEvent):  # type: ignore[no-untyped-call]
             mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
             raise yaml.MarkedYAMLError(None, None, "aliases are not allowed", mark)
+        tag = getattr(self.peek_event(), "tag", None)  # type: ignore[no-untyped-call]
+        if tag not in (None, "!"):  # a lone "!" is PyYAML's own mark of a quoted text
+            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
+            raise yaml.MarkedYAMLError(None, None, f"the tag {tag} is not allowed", mark)
         self.depth += 1
         if self.depth > MAX_DEPTH:
             mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
@@ -97,7 +101,7 @@ def parse(text: str, origin: str) -> Any:
         mark = error.problem_mark or error.context_mark
         where = f" line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         raise InputError(f"{origin}{where}: {error.problem or 'not valid YAML'}") from None
-    except (yaml.YAMLError, ValueError, TypeError, AttributeError, RecursionError) as error:
+    except (yaml.YAMLError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise InputError(f"{origin}: not valid YAML ({str(error)[:80]})") from None
 
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+LONGEST = 800
+"""Characters of an error's line; a longer one loses its middle."""
+
 
 class InputError(ValueError):
     """Input that cannot be used. Its message is one line: the field, the value, what is allowed.
@@ -13,7 +16,10 @@ class InputError(ValueError):
     """
 
     def __init__(self, message: str) -> None:
-        super().__init__(" ".join(str(message).split()))
+        line = " ".join(str(message).split())
+        super().__init__(
+            line if len(line) <= LONGEST else f"{line[: LONGEST // 2]} ... {line[-LONGEST // 2 :]}"
+        )
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -114,6 +114,8 @@ def _stalls(sim: Simulation) -> dict[str, float]:
     """The longest time without a token inside a session, sessions still waiting included."""
     assert sim.snapshot is not None
     devices = sim.state.devices
+    if len(sim.state.outcomes) == 0:
+        return {"longest_stall_s": 0.0, "stalled_30s_share": 0.0}
     row = np.maximum(devices["session"], 0)
     outcomes = sim.state.outcomes[row]
     waiting = (devices["session"] >= 0) & (outcomes["finished"] == 0) & (outcomes["start_ns"] <= sim.now_ns)

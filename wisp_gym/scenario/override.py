@@ -56,6 +56,6 @@ def _enter(place: Any, key: str, override: str) -> Any:
 
 
 def _index(items: list[Any], key: str, override: str) -> int:
-    if not (key.isascii() and key.isdigit() and int(key) < len(items)):
+    if not (key.isascii() and key.isdigit() and len(key) < 10 and int(key) < len(items)):
         raise InputError(f"override {override!r}: {key!r} must be an entry's number, 0..{len(items) - 1}")
     return int(key)

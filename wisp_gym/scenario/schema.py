@@ -14,9 +14,12 @@ from wisp_gym._validation import Checked
 Name = Annotated[str, Field(min_length=1, max_length=80)]
 ProfileName = Annotated[str, Field(min_length=1, max_length=1000)]
 Share = Annotated[float, Field(ge=0, le=1)]
-Rate = Annotated[float, Field(gt=0, le=1000)]
+Rate = Annotated[float, Field(ge=0.001, le=1000)]
 
 MAX_DEVICES = 65_536
+
+MAX_TOKENS = 100_000
+"""Longest prompt or output of the closed loop, tokens."""
 
 
 def _check_shares(shares: tuple[float, ...]) -> None:
@@ -44,8 +47,9 @@ class LogNormal(Checked):
         if self.sigma == 0 or self.median == 0:
             return self.median
         normal, sigma = NormalDist(), self.sigma
-        low = (math.log(self.min / self.median) / sigma) if self.min > 0 else -math.inf
-        high = math.log(self.max / self.median) / sigma
+        middle = math.log(self.median)
+        low = (math.log(self.min) - middle) / sigma if self.min > 0 else -math.inf
+        high = (math.log(self.max) - middle) / sigma
         whole = self.median * math.exp(sigma**2 / 2)
         inside = whole * (normal.cdf(high - sigma) - normal.cdf(low - sigma))
         return inside + self.min * normal.cdf(low) + self.max * normal.cdf(-high)
@@ -166,8 +170,10 @@ class Workload(Checked):
     @model_validator(mode="after")
     def _check(self) -> Workload:
         for name, law in (("prompt_tokens", self.prompt_tokens), ("output_tokens", self.output_tokens)):
-            if law.min < 1 or law.max > 1_000_000:
-                raise ValueError(f"{name}: min {law.min:g}, max {law.max:g}: must lie in 1..1000000 tokens")
+            if law.min < 1 or law.max > MAX_TOKENS:
+                raise ValueError(
+                    f"{name}: min {law.min:g}, max {law.max:g}: must lie in 1..{MAX_TOKENS} tokens"
+                )
         return self
 
 

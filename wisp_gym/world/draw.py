@@ -16,7 +16,7 @@ from wisp_gym.world.fleet import Laws, assign_groups, cannot_hold, draw_devices,
 from wisp_gym.world.network import link_tables
 from wisp_gym.world.rng import CAUSE_STREAM, key, normal_quantile
 from wisp_gym.world.server import pass_curve_ns, server_record
-from wisp_gym.world.sessions import lognormal_parameters, plan_sessions
+from wisp_gym.world.sessions import MAX_POSITIONS, lognormal_parameters, plan_sessions
 from wisp_gym.world.streams import draw_stream, stream_params
 from wisp_gym.world.types import CELLS, DEVICE, GROUP, GROUPS, SESSION, World, WorldArrays
 
@@ -191,6 +191,7 @@ def _closed_sessions(
     laws = template.laws.lengths
     plan = (seed, devices, template.groups, laws, cycle_ns, horizon_ns)
     count, positions = plan_sessions(*plan, np.empty(0, SESSION))
+    _check_size(positions)
     sessions = np.zeros(count, SESSION)
     plan_sessions(*plan, sessions)
     return sessions, positions
@@ -209,7 +210,17 @@ def _trace_sessions(scenario: Scenario, devices: npt.NDArray[Any]) -> tuple[npt.
     ends = np.cumsum(sessions["length"])
     sessions["offset"] = ends - sessions["length"]
     devices["first_session"], devices["sessions"] = np.arange(count), 1
-    return sessions, int(ends[-1]) if count else 0
+    positions = int(ends[-1]) if count else 0
+    _check_size(positions)
+    return sessions, positions
+
+
+def _check_size(positions: int) -> None:
+    if positions > MAX_POSITIONS:
+        raise InputError(
+            f"world: more than {MAX_POSITIONS} token positions; allowed: fewer devices, a shorter horizon or "
+            "shorter outputs"
+        )
 
 
 def _check_draw(scenario: Scenario, seed: int, devices: int | None) -> None:

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 FloatArray = npt.NDArray[np.float64]
 
+MAX_POSITIONS = 100_000_000
+"""Most token positions of a world; at 33 bytes each they take 3.3 GB."""
+
 
 def lognormal_parameters(law: LogNormal) -> FloatArray:
     """Return (log median, sigma, min, max) of a clipped log-normal law.  # (4,)"""
@@ -95,5 +98,7 @@ def plan_sessions(
             positions += length
             count += 1
             index += 1
+            if positions > MAX_POSITIONS:
+                return count, positions
         devices[d]["sessions"] = index
     return count, positions
