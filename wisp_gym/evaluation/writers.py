@@ -74,7 +74,9 @@ def _estimate(estimate: Estimate) -> dict[str, float]:
 
 def json_bytes(content: dict[str, Any]) -> bytes:
     """Return JSON in which undefined numbers are null and others have 12 significant digits."""
-    return (json.dumps(_jsonable(content), indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
+    return (json.dumps(_jsonable(content), indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode(
+        "utf-8", "backslashreplace"
+    )
 
 
 def _jsonable(value: Any) -> Any:

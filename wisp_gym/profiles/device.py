@@ -7,10 +7,11 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, model_validator
 
 from wisp_gym.errors import unknown
-from wisp_gym.profiles.figures import Figure, Name, Profile, Sourced, positive, time_figure
+from wisp_gym.profiles.figures import Figure, Name, Profile, Sourced, time_figure, within
 
 Time = Annotated[Figure, AfterValidator(time_figure)]
-Positive = Annotated[Figure, AfterValidator(positive)]
+Ratio = Annotated[Figure, AfterValidator(within(("1",), 0.1, 1e4))]
+Power = Annotated[Figure, AfterValidator(within(("W",), 1e-3, 1e5))]
 
 
 class DecodeSpeed(Figure):
@@ -27,20 +28,20 @@ class DecodeSpeed(Figure):
     quant: str | None = None
     runtime: str | None = None
     power_w: float | None = Field(default=None, gt=0)
-    prefill: float | None = Field(default=None, gt=0)
+    prefill: float | None = Field(default=None, ge=0.1, le=1e7)
     context_tokens: int | None = Field(default=None, ge=0)
 
     @model_validator(mode="after")
     def _check(self) -> DecodeSpeed:
-        if self.unit != "tok/s" or self.value <= 0:
-            raise ValueError("a decode speed must be above 0, in tok/s")
+        if self.unit != "tok/s" or not 0.1 <= self.value <= 1e6:
+            raise ValueError("a decode speed must lie in 0.1..1e6 tok/s")
         return self
 
 
 class Spread(Sourced):
     """Range of the factor by which two devices of one kind differ (runtime, heat, context)."""
 
-    low: float = Field(gt=0, le=1)
+    low: float = Field(ge=0.05, le=1)
     high: float = Field(ge=1, le=10)
 
 
@@ -53,8 +54,8 @@ class DeviceProfile(Profile):
     """
 
     decode: tuple[DecodeSpeed, ...] = Field(min_length=1)
-    prefill_ratio: Positive
-    power: Positive
+    prefill_ratio: Ratio
+    power: Power
     spread: Spread
     stop_check: Time
 

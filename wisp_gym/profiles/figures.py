@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field
@@ -124,33 +124,31 @@ def _walk(item: object, place: str) -> Iterator[tuple[str, Cited]]:
             yield from _walk(part, f"{place}.{index}")
 
 
-def time_figure(figure: Figure) -> Figure:
-    """Return the figure if it is a time of at least 0; a validator.
+TIME_UNITS = ("s", "ms", "us", "ns")
 
-    :raises ValueError: where the unit is no time or the value is negative
+
+def within(units: tuple[str, ...], low: float, high: float) -> Callable[[Figure], Figure]:
+    """Return a validator of figures: the unit is one of these, the value in the unit used in code lies in
+    a range.
+
+    The ranges are far wider than anything built; they keep a slip of the keyboard out of the arithmetic.
+
+    :param units: allowed units; :param low: least value; :param high: greatest
     """
-    if figure.unit not in ("s", "ms", "us", "ns"):
-        raise ValueError(f"unit {figure.unit!r} must be one of s, ms, us, ns")
-    return at_least_zero(figure)
+
+    def check(figure: Figure) -> Figure:
+        if figure.unit not in units:
+            raise ValueError(f"unit {figure.unit!r} must be {' or '.join(units)}")
+        if not low <= figure.si() <= high:
+            allowed = f"{low:g}..{high:g} {CODE_UNITS[units[0]]}".strip()
+            raise ValueError(f"value {figure.value:g} {figure.unit} must lie in {allowed}")
+        return figure
+
+    return check
 
 
-def at_least_zero(figure: Figure) -> Figure:
-    """Return the figure if its value is at least 0 and its unit known; a validator.
+CODE_UNITS = {unit: unit for unit in FACTORS} | {"1": "", "TFLOP/s": "FLOP/s"}
+"""What a value is in once `Figure.si` has turned it into the unit used in code, by the first unit of a
+kind."""
 
-    :raises ValueError: where it is not
-    """
-    if figure.unit not in FACTORS:
-        raise ValueError(f"unit {figure.unit!r} must be one of {', '.join(FACTORS)}")
-    if figure.value < 0:
-        raise ValueError(f"value {figure.value} must be at least 0")
-    return figure
-
-
-def positive(figure: Figure) -> Figure:
-    """Return the figure if its value is above 0 and its unit known; a validator.
-
-    :raises ValueError: where it is not
-    """
-    if at_least_zero(figure).value == 0:
-        raise ValueError("value 0 must be above 0")
-    return figure
+time_figure = within(TIME_UNITS, 0.0, 10.0)

@@ -10,9 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import AfterValidator, Field, model_validator
 
-from wisp_gym.profiles.figures import FACTORS, Figure, Named, Profile, Series, Sourced, positive
+from wisp_gym.profiles.figures import FACTORS, Figure, Named, Profile, Series, Sourced, within
 
-Positive = Annotated[Figure, AfterValidator(positive)]
+Share = Annotated[Figure, AfterValidator(within(("1",), 0.0, 1.0))]
+
+LONGEST_RTT_S = 60.0
 
 LEVELS = (0.0, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.999, 1.0)
 """Probabilities at which a distance model is turned into quantiles."""
@@ -37,6 +39,8 @@ class Quantiles(Series):
             raise ValueError("values must not decrease")
         if self.values[0] < 0 or self.values[-1] <= 0 or self.unit not in ("s", "ms", "us"):
             raise ValueError("values must be times of at least 0 (s, ms or us)")
+        if self.values[-1] * FACTORS[self.unit] > LONGEST_RTT_S:
+            raise ValueError(f"values must be at most {LONGEST_RTT_S:g} s")
         return self
 
 
@@ -69,20 +73,16 @@ class NetworkProfile(Profile):
 
     rtt: Quantiles | None = None
     rtt_by_distance: Distance | None = None
-    autocorrelation: Figure
-    uplink: Figure
+    autocorrelation: Share
+    uplink: Share
     statistics: tuple[Named, ...] = ()
 
     @model_validator(mode="after")
     def _check(self) -> NetworkProfile:
         if (self.rtt is None) == (self.rtt_by_distance is None):
             raise ValueError("exactly one of rtt and rtt_by_distance must be given")
-        if not 0 <= self.autocorrelation.value < 1:
-            raise ValueError(
-                f"autocorrelation.value = {self.autocorrelation.value}: must be at least 0 and below 1"
-            )
-        if not 0 <= self.uplink.value <= 1:
-            raise ValueError(f"uplink.value = {self.uplink.value}: must lie in 0..1")
+        if self.autocorrelation.value == 1:
+            raise ValueError("autocorrelation.value = 1: must be below 1")
         return self
 
     @property

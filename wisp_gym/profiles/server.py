@@ -11,6 +11,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from wisp_gym.profiles.figures import (
     FACTORS,
+    TIME_UNITS,
     Cited,
     Figure,
     Name,
@@ -18,14 +19,16 @@ from wisp_gym.profiles.figures import (
     Profile,
     Series,
     Table,
-    at_least_zero,
-    positive,
     time_figure,
+    within,
 )
 
 Time = Annotated[Figure, AfterValidator(time_figure)]
-NonNegative = Annotated[Figure, AfterValidator(at_least_zero)]
-Positive = Annotated[Figure, AfterValidator(positive)]
+Variation = Annotated[Figure, AfterValidator(within(("1",), 0.0, 2.0))]
+Rate = Annotated[Figure, AfterValidator(within(("TFLOP/s",), 1e9, 1e18))]
+Tokens = Annotated[Figure, AfterValidator(within(("tokens",), 1.0, 1e8))]
+
+LONGEST_PASS_S = 600.0
 
 ATTENTION_EFFICIENCY = 0.5
 """Share of the GPU's peak that prefill attention reaches."""
@@ -50,8 +53,10 @@ class PassTable(Series):
             )
         if self.sum_new[0] != 1 or any(b <= a for a, b in pairwise(self.sum_new)):
             raise ValueError("sum_new must start at 1 and increase")
-        if self.unit not in ("s", "ms", "us", "ns") or min(self.values) <= 0:
+        if self.unit not in TIME_UNITS or min(self.values) <= 0:
             raise ValueError("values must be times above 0 (s, ms, us or ns)")
+        if max(self.values) * FACTORS[self.unit] > LONGEST_PASS_S:
+            raise ValueError(f"values must be at most {LONGEST_PASS_S:g} s")
         if any(not 1 < step < self.sum_new[-1] for step in self.step_at):
             raise ValueError(f"step_at must lie inside 2..{self.sum_new[-1] - 1}")
         return self
@@ -83,9 +88,9 @@ class ServerProfile(Profile):
     host_base: Time
     host_request: Time
     attention: Attention
-    gpu_peak: Positive
-    kv_memory: Positive
-    noise: NonNegative
+    gpu_peak: Rate
+    kv_memory: Tokens
+    noise: Variation
     grid: Table | None = None
     statistics: tuple[Named, ...] = ()
 
