@@ -40,8 +40,12 @@ def _compile(function: Function, counts_references: bool) -> Function:
     if not counts_references:
         options["_nrt"] = False
     dispatcher: Any = numba.njit(**options)(function)
-    index = dispatcher._cache._cache_file
-    index._source_stamp = (index._source_stamp, _sources_digest())
+    index = getattr(dispatcher._cache, "_cache_file", None)
+    if index is None:  # a Numba that keeps its index elsewhere: compile anew rather than run stale code
+        options["cache"] = False
+        dispatcher = numba.njit(**options)(function)
+    else:
+        index._source_stamp = (index._source_stamp, _sources_digest())
     wrapped: Function = dispatcher
     return wrapped
 
