@@ -152,7 +152,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return INPUT_ERROR
     except KeyboardInterrupt:
-        print("interrupted: a model that was announced has been saved, nothing else", file=sys.stderr)
+        print("interrupted: no model beyond those announced above has been saved", file=sys.stderr)
         return INTERRUPTED
     except (OSError, BrokenExecutor) as error:
         print(f"error: {type(error).__name__}: {error}", file=sys.stderr)

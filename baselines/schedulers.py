@@ -9,6 +9,7 @@ from baselines import settings
 from baselines.options import choices, no_options, whole
 from baselines.settings import Deadline, Late
 from wisp_gym.pipeline import SchedulerRule
+from wisp_gym.pipeline.policy import WISP_MARGIN_S
 
 PlainKind = Literal["fcfs", "edf", "density", "random"]
 
@@ -70,7 +71,7 @@ def wisp(late: Late, deadline: Deadline | None) -> SchedulerRule:
     :param late: what becomes of late requests
     :param deadline: reading of a request's deadline; None is the scenario's
     """
-    return SchedulerRule(kind="slo-aware", late=late, deadline=deadline, margin_s=settings.WISP_MARGIN_S)
+    return SchedulerRule(kind="slo-aware", late=late, deadline=deadline, margin_s=WISP_MARGIN_S)
 
 
 def slo_aware(options: str) -> SchedulerRule:

@@ -27,9 +27,6 @@ DEADLINE_READINGS: tuple[Deadline, ...] = ("round", "timeline")
 WISP_LATE: Late = "last"
 """The reading that a plain `wisp` means. WISP's deadline reading is the scenario's."""
 
-WISP_MARGIN_S = 0.0
-"""Subtracted from a request's latest start. The paper has a margin and does not say how large; none here."""
-
 RECALLS = (0.95, 0.9, 0.8, 0.65, 0.5)
 """Operating points for which the acceptance profiles hold a threshold."""
 

@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from baselines.settings import ADAPTIVE_CAP, WISP_LATE, WISP_MARGIN_S, Late
+from baselines.settings import ADAPTIVE_CAP, WISP_LATE, Late
 from wisp_gym.pipeline import DispatchView, RoundView, Stream
+from wisp_gym.pipeline.policy import WISP_MARGIN_S
 from wisp_gym.world.streams import ENTROPY_AT_EVEN_ODDS, ENTROPY_POWER, SPREAD_SHIFT
 
 

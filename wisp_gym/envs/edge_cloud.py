@@ -91,7 +91,7 @@ class EdgeCloud(gymnasium.Env[Observation, npt.NDArray[np.int64]]):
     | 17c + 11 | class.behind: active sessions whose next token is overdue | share of active | 0 | 1 |
     | 17c + 12 | class.cap: mean draft cap in force away, over 8, at most 4 | tokens / 8 | 0 | 4 |
     | 17c + 13 | class.acceptance: accepted over verified tokens, recent (10 s) | share | 0 | 1 |
-    | 17c + 14 | class.on_time: tokens on time over tokens due, recent (10 s), as the devices see it | share | 0 | 1 |
+    | 17c + 14 | class.on_time: committed tokens expected to arrive on time, recent (10 s) | share | 0 | 1 |
     | 17c + 15 | class.throughput: committed tokens over the class's demand, recent (10 s), at most 2 | ratio | 0 | 2 |
     | 17c + 16 | class.report_age: time since a request of the class last arrived | tanh(s) | 0 | 1 |
     | 68 | server.waiting: waiting requests w as w / (w + engine's limit) | squashed count | 0 | 1 |

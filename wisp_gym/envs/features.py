@@ -39,7 +39,7 @@ GROUP_ENTRIES: tuple[tuple[str, str, str, float, float], ...] = (
     ("behind", "active sessions whose next token is overdue", "share of active", 0, 1),
     ("cap", "mean draft cap in force away, over 8, at most 4", "tokens / 8", 0, 4),
     ("acceptance", "accepted over verified tokens, recent (10 s)", "share", 0, 1),
-    ("on_time", "tokens on time over tokens due, recent (10 s), as the devices see it", "share", 0, 1),
+    ("on_time", "committed tokens expected to arrive on time, recent (10 s)", "share", 0, 1),
     ("throughput", "committed tokens over the class's demand, recent (10 s), at most 2", "ratio", 0, 2),
     ("report_age", "time since a request of the class last arrived", "tanh(s)", 0, 1),
 )

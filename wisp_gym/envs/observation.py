@@ -34,12 +34,10 @@ RECENT = np.dtype(
     [
         ("accepted_before", "f8"),
         ("verified_before", "f8"),
-        ("due_before", "f8"),
         ("on_time_before", "f8"),
         ("committed_before", "f8"),
         ("accepted", "f8"),
         ("verified", "f8"),
-        ("due", "f8"),
         ("on_time", "f8"),
         ("committed", "f8"),
     ]
@@ -51,11 +49,10 @@ def decay_into(recent: Any, counter: Any, keep: float) -> None:
     """Move one class's recent sums on by what was counted since the last time."""
     recent["accepted"] = keep * recent["accepted"] + counter["accepted"] - recent["accepted_before"]
     recent["verified"] = keep * recent["verified"] + counter["verified"] - recent["verified_before"]
-    recent["due"] = keep * recent["due"] + counter["due"] - recent["due_before"]
-    recent["on_time"] = keep * recent["on_time"] + counter["due_on_time"] - recent["on_time_before"]
+    recent["on_time"] = keep * recent["on_time"] + counter["forecast_on_time"] - recent["on_time_before"]
     recent["committed"] = keep * recent["committed"] + counter["committed"] - recent["committed_before"]
     recent["accepted_before"], recent["verified_before"] = counter["accepted"], counter["verified"]
-    recent["due_before"], recent["on_time_before"] = counter["due"], counter["due_on_time"]
+    recent["on_time_before"] = counter["forecast_on_time"]
     recent["committed_before"] = counter["committed"]
 
 
@@ -148,7 +145,7 @@ def write_group(
     row[11] = share(sums[g, 2], active)
     row[12] = min(sums[g, 4] / away / 8.0, 4.0) if away > 0.0 else 0.0
     row[13] = share(recent[g]["accepted"], recent[g]["verified"])
-    row[14] = share(recent[g]["on_time"], recent[g]["due"])
+    row[14] = share(recent[g]["on_time"], recent[g]["committed"])
     demand = devices * group["rate_tps"] * RECENT_S
     row[15] = min(recent[g]["committed"] / demand, 2.0)
     row[16] = math.tanh(1e-9 * (state.clock[0]["now_ns"] - state.reports[g]))

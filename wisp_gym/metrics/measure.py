@@ -106,6 +106,7 @@ def _sessions(sim: Simulation) -> dict[str, float]:
     first = table["ttft_ns"][table["ttft_ns"] >= 0] * 1e-9
     metrics["ttft_p50_s"] = float(np.quantile(first, 0.5)) if len(first) else NAN
     metrics["ttft_p95_s"] = float(np.quantile(first, 0.95)) if len(first) else NAN
+    metrics["waiting_share"] = ratio(table["waiting"].sum(), len(table["device"]))
     metrics["jain_fairness"] = jain_index(attainment)
     return metrics | _stalls(sim)
 

@@ -21,7 +21,9 @@ def session_table(
     unfinished one is judged by the tokens due so far, and its time counts from its start.
 
     :param start_ns: window's begin; :param end_ns: its end, up to which all tokens are settled
-    :return: device, group, time_ns, on_time, last_on_time, finished, ttft_ns (-1 none)  # (sessions in the
+    :return: device, group, time_ns, on_time, last_on_time, finished, ttft_ns (so far, while it waits; -1
+    before the
+        window), waiting (no token yet), delivered  # (sessions in the
     window,) each
     """
     device = sessions["device"]
@@ -39,7 +41,9 @@ def session_table(
     last_due = outcomes["start_ns"] + law["allowance_ns"] + length * law["period_ns"]
     last_on_time = np.where(finished, outcomes["last_ns"], end_ns) <= last_due
     inside = begun & (time_ns > 0)
-    ttft = np.where(outcomes["first_ns"] >= start_ns, outcomes["first_ns"] - outcomes["start_ns"], -1)
+    waiting = outcomes["first_ns"] < 0
+    first_ns = np.where(waiting, end_ns, outcomes["first_ns"])
+    ttft = np.where(first_ns >= start_ns, first_ns - outcomes["start_ns"], -1)
     table = {
         "device": device,
         "group": group,
@@ -48,6 +52,7 @@ def session_table(
         "last_on_time": last_on_time,
         "finished": finished,
         "ttft_ns": ttft,
+        "waiting": waiting,
         "delivered": delivered,
     }
     return {name: column[inside] for name, column in table.items()}

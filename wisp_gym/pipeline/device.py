@@ -156,16 +156,17 @@ def begin_round(world: WorldArrays, state: State, d: int, cap: int, threshold: f
     mine["drafted"] = drafted
     mine["k"] = sent
     mine["accepted"] = min(accepted, sent)
-    draft_ns = count_draft(device, state.counters[device["group"]], drafted, sent, accepted, threshold)
+    checked = threshold > -math.inf and state.control[0]["checked"] == 1
+    draft_ns = count_draft(device, state.counters[device["group"]], drafted, sent, accepted, checked)
     write_log(state.log, state.clock[0], LOG_DRAFT, d, mine["session"], drafted, sent, 0, 0)
     send_up(world, state, d, now_ns + draft_ns, HEADER_BYTES + TOKEN_BYTES * sent)
 
 
 @kernel
-def count_draft(device: Any, counter: Any, drafted: int, sent: int, accepted: int, threshold: float) -> int:
+def count_draft(device: Any, counter: Any, drafted: int, sent: int, accepted: int, checked: bool) -> int:
     """Book a round's drafting and return its time. Wasted: what comes after the first rejected token, and
     what is dropped."""
-    token_ns = device["draft_ns"] + (device["check_ns"] if threshold > -math.inf else 0)
+    token_ns = device["draft_ns"] + (device["check_ns"] if checked else 0)
     draft_ns = drafted * token_ns
     counter["drafted"] += drafted
     counter["sent"] += sent

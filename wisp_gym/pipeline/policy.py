@@ -20,6 +20,12 @@ SchedulerKind = Literal["fcfs", "edf", "density", "slo-aware", "static", "contin
 WISP_CAP = 8
 """WISP's fixed maximum draft length; not published, 8 is common."""
 
+WISP_MARGIN_S = 0.1
+"""WISP's safety margin. Its size is not published. Dispatches come a pass apart, so a request left now is
+looked at a pass
+later and ends a pass after that: two passes of the A100 profile. Without a margin the rule acts too late
+to help."""
+
 WISP_RECALL = 0.8
 """Recall on accepted tokens at WISP's published operating point (0.801)."""
 
@@ -111,7 +117,7 @@ class SchedulerRule:
     token_budget: int | None = None
     late: Late = "last"
     deadline: Deadline | None = None
-    margin_s: float = 0.0
+    margin_s: float = WISP_MARGIN_S
     static_size: int = 3
     static_limit_s: float = 0.05
     padded: bool = False

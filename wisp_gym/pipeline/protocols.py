@@ -31,7 +31,7 @@ class RoundView:
 
     :param now_s: time, s; :param device: its index; :param group: its SLO class, 0 the loosest; :param
     rate_tps: of the class
-    :param committed: output tokens it has; :param remaining: output tokens to go
+    :param committed: output tokens it has
     :param last_k: tokens sent in the last verified round; :param last_accepted: of them accepted
     :param round_trip_s: time from sending the last request to its result, s (0 before the first)
     """
@@ -41,7 +41,6 @@ class RoundView:
     group: int
     rate_tps: float
     committed: int
-    remaining: int
     last_k: int
     last_accepted: int
     round_trip_s: float

@@ -29,12 +29,20 @@ def deadline_ns(request: Any, device: Any, group: Any, reading: int) -> float:
 
 
 @kernel
+def chunk_tokens(server: Any) -> int:
+    """Return the most new tokens of one request in a pass: half of what the pass takes, so that a long
+    prompt always
+    leaves room for others and fits beside them."""
+    return (server["max_new"] + 1) // 2
+
+
+@kernel
 def refresh_cost(request: Any, cached: int, held: int, server: Any, state: State) -> None:
     """Write what the request costs, given what the KV memory holds of its session."""
     request["cached"] = cached
     request["held"] = held
     request["new"] = request["context"] - cached + request["k"]
-    request["take"] = min(request["new"], server["max_new"])
+    request["take"] = min(request["new"], chunk_tokens(server))
     take = float(request["take"])
     request["alone_ns"] = estimate_ns(state.estimator, take, take * (take + cached), float(cached))
 

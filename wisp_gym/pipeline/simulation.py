@@ -200,7 +200,6 @@ class Simulation:
         """Return what the first ready device knows as it begins a round."""
         d = int(self.state.ready[0])
         device, mine = self.world.arrays.devices[d], self.state.devices[d]
-        length = int(self.world.arrays.sessions[mine["session"]]["length"])
         now_ns = self.now_ns
         return RoundView(
             now_s=now_ns * 1e-9,
@@ -208,7 +207,6 @@ class Simulation:
             group=int(device["group"]),
             rate_tps=float(self.world.arrays.groups[device["group"]]["rate_tps"]),
             committed=int(mine["delivered"]),
-            remaining=length - int(mine["delivered"]),
             last_k=int(mine["last_k"]),
             last_accepted=int(mine["last_accepted"]),
             round_trip_s=(now_ns - int(mine["sent_ns"])) * 1e-9,
@@ -244,6 +242,7 @@ class Simulation:
 
     def _set_drafter(self, control: Any) -> None:
         drafter = self.policy.drafter
+        control["checked"] = not isinstance(drafter, DrafterRule) or drafter.score == "stop"
         if not isinstance(drafter, DrafterRule):
             control["drafter"] = rules.ASKED_DRAFTER
             return

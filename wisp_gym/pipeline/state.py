@@ -76,6 +76,7 @@ COUNTER = np.dtype(
         ("requests", "i8"),  # members of passes, chunks of prompts included
         ("cold", "i8"),  # of them with nothing cached
         ("committed", "i8"),  # tokens
+        ("forecast_on_time", "i8"),  # of them expected, at the commit, to be on time
         ("delivered", "i8"),  # tokens
         ("delivered_on_time", "i8"),  # tokens delivered not after their due time
         ("due", "i8"),  # tokens of started sessions that fell due

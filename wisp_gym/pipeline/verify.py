@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from wisp_gym._jit import kernel
+from wisp_gym.pipeline.accounting import tokens_due
 from wisp_gym.pipeline.device import send_down
 from wisp_gym.pipeline.interference import count_queue_interference, measure_interference
 from wisp_gym.pipeline.log import LOG_MEMBER, LOG_PASS, LOG_VERIFY, write_log
@@ -109,10 +110,11 @@ def end_member(world: WorldArrays, state: State, d: int) -> None:
         refresh_cost(request, mine["cached"], mine["held"], world.server[0], state)
         join_queue(state, d)
         return
-    count_round(state, d)
+    count_round(world, state, d)
     mine["committed"] += mine["accepted"] + 1
     session = world.sessions[mine["session"]]
-    block = world.server[0]["block"]
+    # A session that never leaves the engine keeps every token; between rounds only whole blocks are found.
+    block = 1 if state.control[0]["server_loop"] == 1 else world.server[0]["block"]
     mine["cached"] = (session["prompt"] + mine["committed"] - 1) // block * block
     done = mine["committed"] >= session["length"]
     hold(state, d, 0 if done else mine["cached"])
@@ -127,7 +129,19 @@ def end_member(world: WorldArrays, state: State, d: int) -> None:
 
 
 @kernel
-def count_round(state: State, d: int) -> None:
+def forecast_on_time(world: WorldArrays, state: State, d: int, tokens: int) -> int:
+    """Return how many of the tokens just committed the server expects to reach the device on time."""
+    device, mine = world.devices[d], state.devices[d]
+    arrival_ns = state.clock[0]["now_ns"] + device["back_ns"]
+    start_ns = state.outcomes[mine["session"]]["start_ns"]
+    length = world.sessions[mine["session"]]["length"]
+    due = tokens_due(world.groups[device["group"]], start_ns, length, arrival_ns)
+    before = mine["committed"]
+    return before + tokens - min(max(due, before), before + tokens)
+
+
+@kernel
+def count_round(world: WorldArrays, state: State, d: int) -> None:
     """Book a verified round, and let the server learn from it."""
     mine = state.devices[d]
     k, accepted = mine["k"], mine["accepted"]
@@ -137,6 +151,7 @@ def count_round(state: State, d: int) -> None:
     counter["rejected"] += k - accepted
     counter["rounds"] += 1
     counter["committed"] += accepted + 1
+    counter["forecast_on_time"] += forecast_on_time(world, state, d, accepted + 1)
     state.seen[0, k] += accepted
     state.seen[1, k] += 1.0
     number = state.clock[0]["batch_no"] - 1

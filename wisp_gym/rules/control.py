@@ -38,6 +38,7 @@ CONTROL = np.dtype(
         ("scheduler", "i8"),
         ("asked", "i8"),  # 1: every dispatch is left to Python (a scheduler, or an environment's agent)
         ("drop_suspect", "i8"),  # 1: the token the stop rule suspects is not sent
+        ("checked", "i8"),  # 1: the stop rule is a network whose calls take the device's time
         ("server_loop", "i8"),  # 1: no drafting and no network between rounds (centralized serving)
         ("max_requests", "i8"),  # of a pass, at most the engine's limit
         ("token_budget", "i8"),  # new tokens of a pass, at most the engine's limit
