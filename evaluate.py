@@ -129,8 +129,9 @@ def run(options: argparse.Namespace, command: Sequence[str]) -> str:
     from baselines import candidates, resolve
     from wisp_gym import evaluation, scenario
 
-    loaded = scenario.load(options.scenario, overrides(options))
-    folder = options.out or evaluation.default_folder(loaded.name, options.policy)
+    changes = overrides(options)
+    loaded = scenario.load(options.scenario, changes)
+    folder = options.out or evaluation.default_folder(loaded.name, [*options.policy, *changes])
     evaluation.check_writable(folder)
     jobs = options.jobs or evaluation.usable_cores()
     with progress_bar() as progress:

@@ -142,8 +142,8 @@ def draft_token_ns(world: World, device: int, checked: bool) -> int:
 
 
 def is_checked(policy: Policy) -> bool:
-    """Say whether the drafter calls a stop rule at every token."""
-    return isinstance(policy.drafter, DrafterRule) and policy.drafter.score is not None
+    """Say whether the drafter calls WISP's network at every token."""
+    return isinstance(policy.drafter, DrafterRule) and policy.drafter.score == "stop"
 
 
 @dataclasses.dataclass

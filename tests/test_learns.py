@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 import yaml
 
 import agents
-from agents import model_file, training
+from agents import training
 from agents.settings import load_settings
 from wisp_gym import profiles, scenario
 from wisp_gym.envs import AgentScheduler, wisp_action
@@ -20,12 +19,12 @@ from wisp_gym.pipeline import Policy, Simulation
 from wisp_gym.pipeline.log import LOG_DRAFT
 from wisp_gym.world import draw_world, template_of, world_seed
 
-AGREEMENT = 0.8
+AGREEMENT = 0.9
 """Chance that a draft token agrees, each on its own."""
 
 RTT_S = 0.085
-RATE_TPS = 9.75
-"""Above what all but the best caps sustain."""
+RATE_TPS = 12
+"""Above what any cap sustains: the faster the device, the more of a session comes before it falls behind."""
 
 
 def changed(kind: Any, name: str, folder: Path, changes: dict[str, Any]) -> str:
@@ -49,14 +48,14 @@ def acceptance_file(folder: Path) -> str:
 
 
 def overrides(folder: Path) -> tuple[str, ...]:
-    """One device of known speed on a link of constant delay, one class, sessions of 60 tokens."""
+    """One device of known speed on a link of constant delay, one class, sessions of 20 tokens."""
     device = yaml.safe_load(profiles.path_of("device", "raspberry-pi-5").read_text())
     device["spread"] |= {"low": 1.0, "high": 1.0}
     network = yaml.safe_load(profiles.path_of("network", "wired").read_text())
     network["rtt"] |= {"probabilities": [0, 1], "values": [1000 * RTT_S, 1000 * RTT_S]}
     pi = changed("device", "raspberry-pi-5", folder, device)
     link = changed("network", "wired", folder, network)
-    constant = "{median: 60, sigma: 0, min: 60, max: 60}"
+    constant = "{{median: {0}, sigma: 0, min: {0}, max: {0}}}".format
     return (
         f"fleet.mix=[{{device: {pi}, share: 1}}]",
         f"fleet.networks=[{{network: {link}, share: 1}}]",
@@ -67,8 +66,9 @@ def overrides(folder: Path) -> tuple[str, ...]:
         f"classes.rates_tps=[{RATE_TPS}]",
         "classes.shares=[1]",
         "classes.allowance_s=0.3",
-        f"workload.prompt_tokens={constant}",
-        f"workload.output_tokens={constant}",
+        f"workload.prompt_tokens={constant(16)}",
+        f"workload.output_tokens={constant(20)}",
+        f"workload.think_s={constant(0.2)}",
         "horizon_s=400",
         "warmup_s=20",
     )
@@ -97,20 +97,21 @@ def constant(cap: int) -> Policy:
 
 
 def test_the_known_best_draft_cap_is_learned(tmp_path: Path) -> None:
+    """By arithmetic 4 drafts are fastest, 3 within 1 %; an untrained agent and WISP are far from it."""
     changes = overrides(tmp_path)
     spec = scenario.load("quickstart", changes)
     rates = [tokens_per_second(spec, cap) for cap in range(9)]
     best = int(np.argmax(rates))
-    assert best == 2  # and its neighbour is within 2 %: 9.6, 10.1, 9.9, 9.5 for 1, 2, 3, 4
-    ceiling, wisp = goodput(constant(best), spec), goodput(constant(8), spec)
-    assert ceiling > 1.5 * wisp  # there is something to learn
+    assert best == 4
+    assert rates[3] > 0.99 * rates[4]
+    reached = [goodput(constant(cap), spec) for cap in range(9)]
+    assert reached[8] < 0.6 * max(reached)  # there is something to learn
+    assert reached[0] < 0.4 * max(reached)
 
     run = training.TrainingRun(load_settings("ppo", ("timesteps=20000",)), "quickstart", changes, 0, tmp_path)
     training.train(run)
     agent = agents.load(tmp_path)
-    world = draw_world(spec, world_seed("validation", 0))
-    simulation = Simulation(world, agent, log=True).run()
+    simulation = Simulation(draw_world(spec, world_seed("validation", 0)), agent, log=True).run()
     drafts = simulation.events[simulation.events[:, 1] == LOG_DRAFT]
     assert abs(int(np.median(drafts[:, 4])) - best) <= 1
-    assert goodput(agent, spec) == pytest.approx(ceiling, rel=0.05) or goodput(agent, spec) > ceiling
-    assert model_file.read(tmp_path)[0].timesteps >= 20_000
+    assert goodput(agent, spec) > 0.97 * max(reached)

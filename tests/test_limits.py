@@ -71,7 +71,9 @@ def test_constant_acceptance_gives_the_truncated_geometric_mean(p: float, k: int
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_no_drafts_and_no_delays_are_centralized_serving(seed: int) -> None:
     """A device that drafts nothing, costs nothing and is nowhere away might as well not be there."""
-    base = constant_links(draw(TIGHT, seed), 0, 0)
+    base = constant_links(
+        draw((*TIGHT, "server.block=1"), seed), 0, 0
+    )  # a running session keeps partial blocks
     devices = base.arrays.devices.copy()
     devices["prefill_ns"] = 0
     world = with_arrays(base, devices=devices)

@@ -22,7 +22,7 @@ def default_folder(scenario: str, policies: Sequence[str]) -> Path:
     """Return results/<scenario>-<policies> under the current folder, a legible name for any policy.
 
     :param scenario: its name
-    :param policies: their names
+    :param policies: their names, and what else tells one comparison from another
     """
     spelt = "-".join([scenario, *policies])
     name = re.sub(r"[^A-Za-z0-9.]+", "-", spelt).strip("-.") or "results"
