@@ -32,6 +32,8 @@ WARMUP_S = (10.0, 30.0)
 """After one session cycle, in which the fleet comes in, WISP runs for a seeded time in this range before
 the agent takes over."""
 
+LONGEST_EPISODE_S = 1_000_000.0
+
 TAU_S = 10.0
 """Time constant of the discount."""
 
@@ -185,8 +187,9 @@ class EdgeCloud(gymnasium.Env[Observation, npt.NDArray[np.int64]]):
         :raises InputError: an unknown option or an impossible value
         """
         super().reset(seed=seed)
-        self._choose_episode(seed, _check_options(options))
-        world = self._draw((options or {}).get("devices"))
+        checked = _check_options(options)
+        self._choose_episode(seed, checked)
+        world = self._draw(checked.get("devices"))
         policy = Policy("agent", DrafterRule.predictor(), _Asked())
         self.simulation = Simulation(world, policy)
         self.command = Command(self.simulation, self.control)
@@ -265,17 +268,21 @@ class EdgeCloud(gymnasium.Env[Observation, npt.NDArray[np.int64]]):
 
 def _episode_seconds(value: float) -> float:
     """The episode's length, checked."""
-    if not (math.isfinite(value) and value > 0):
-        raise InputError(f"episode_s: {value}; allowed: seconds, more than 0")
+    if not isinstance(value, int | float) or not 0 < value <= LONGEST_EPISODE_S:
+        raise InputError(
+            f"episode_s: {value!r}; allowed: seconds, more than 0, at most {LONGEST_EPISODE_S:g}"
+        )
     return float(value)
 
 
 def _check_options(options: dict[str, Any] | None) -> dict[str, Any]:
     """The reset options, checked."""
+    if options is not None and not isinstance(options, dict):
+        raise InputError(f"reset options: {options!r}; allowed: a mapping with devices, world")
     checked = dict(options or {})
     for name, value in checked.items():
         if name not in ("devices", "world"):
-            raise InputError(f"reset option: unknown {name!r}; {nearest(name, ('devices', 'world'))}")
+            raise InputError(f"reset option: unknown {name!r}; {nearest(str(name), ('devices', 'world'))}")
         least = 1 if name == "devices" else 0
         if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
             raise InputError(f"reset option {name}: {value!r}; allowed: an integer of {least} or more")
