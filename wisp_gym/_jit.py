@@ -27,8 +27,8 @@ def kernel(function: Function) -> Function:
     """Compile a function that makes no array: what `compiled` does, without counting references to its
     arguments.
 
-    The pipeline hands some forty arrays from function to function; counting references to them took two
-    thirds of its time. The caller holds them all while the kernel runs, so nothing is counted inside.
+    The pipeline hands some forty arrays from function to function; counting references to them took
+    most of its time. The caller holds them all while the kernel runs, so nothing is counted inside.
     """
     return _compile(function, counts_references=False)
 
