@@ -1,0 +1,74 @@
+"""Processes that stay for several batches of work; the results do not depend on how many there are."""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from types import TracebackType
+from typing import TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+ALONE_S = 2.0
+"""Work done here before others are started: about what a new process takes to start."""
+
+
+class Pool:
+    """A context manager that maps a function over items, in this process first and in several if it lasts.
+
+    The first items always run here: that fills the cache of compiled code once.
+
+    :param jobs: processes at most
+    """
+
+    def __init__(self, jobs: int) -> None:
+        self.jobs = jobs
+        self.worked_s = 0.0
+        self._executor: ProcessPoolExecutor | None = None
+        self._others = set(multiprocessing.active_children())
+
+    def __enter__(self) -> Pool:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End the processes; after an interrupt or a failure at once."""
+        if self._executor is None:
+            return
+        self._executor.shutdown(wait=error is None, cancel_futures=True)
+        if error is not None:
+            for child in set(multiprocessing.active_children()) - self._others:
+                child.terminate()
+
+    def map(self, function: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
+        """Yield what a function makes of every item, in order.
+
+        :param function: at the top of a module, or a `functools.partial` of such a one
+        :param items: each can be pickled
+        """
+        done = 0
+        while done < len(items) and (self.jobs < 2 or self.worked_s < ALONE_S):
+            started = time.perf_counter()
+            result = function(items[done])
+            self.worked_s += time.perf_counter() - started
+            done += 1
+            yield result
+        if done < len(items):
+            yield from self._processes().map(function, items[done:])
+
+    def _processes(self) -> ProcessPoolExecutor:
+        """Return the processes, started at the first call."""
+        if self._executor is None:
+            context = multiprocessing.get_context("spawn")
+            self._executor = ProcessPoolExecutor(self.jobs, mp_context=context, initializer=start_worker)
+        return self._executor
+
+
+def start_worker() -> None:
+    """Let an interrupt end a worker silently: the parent says what there is to say."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
