@@ -20,13 +20,14 @@ ALONE_S = 2.0
 class Pool:
     """A context manager that maps a function over items, in this process first and in several if it lasts.
 
-    The first items always run here: that fills the cache of compiled code once.
+    Where compiled code is to be cached, the first items run here and fill the cache once.
 
     :param jobs: processes at most
+    :param alone_s: seconds of work done here before others are started
     """
 
-    def __init__(self, jobs: int) -> None:
-        self.jobs = jobs
+    def __init__(self, jobs: int, alone_s: float = ALONE_S) -> None:
+        self.jobs, self.alone_s = jobs, alone_s
         self.worked_s = 0.0
         self._executor: ProcessPoolExecutor | None = None
         self._others = set(multiprocessing.active_children())
@@ -52,7 +53,7 @@ class Pool:
         :param items: each can be pickled
         """
         done = 0
-        while done < len(items) and (self.jobs < 2 or self.worked_s < ALONE_S):
+        while done < len(items) and (self.jobs < 2 or self.worked_s < self.alone_s):
             started = time.perf_counter()
             result = function(items[done])
             self.worked_s += time.perf_counter() - started

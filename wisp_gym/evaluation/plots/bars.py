@@ -20,6 +20,7 @@ from wisp_gym.evaluation.plots.style import (
     height_of,
     label,
     legend,
+    log_ticks,
 )
 from wisp_gym.evaluation.statistics import Estimate
 
@@ -31,7 +32,7 @@ QUANTILE_COLOURS = ("#56B4E9", "#0072B2", "#000000")
 
 def interval_text(results: Results) -> str:
     """Return what error bars are, for an axis label."""
-    return f", 95 % CI of {results.seeds} seeds" if results.seeds > 1 else ", one seed"
+    return f", 95 % CI, {results.seeds} seeds" if results.seeds > 1 else ", one seed"
 
 
 def _rows(axes: Axes, policies: Sequence[str]) -> None:
@@ -114,7 +115,8 @@ def time_parts(results: Results) -> Figure:
     axes.set_xlim(0, 118)
     axes.set_xticks(range(0, 101, 25))
     axes.spines["bottom"].set_bounds(0, 100)
-    axes.set_xlabel("share of time per committed token [%]; right: sum")
+    axes.annotate("sum", (101.5, -0.62), va="center", fontsize=7, annotation_clip=False)
+    axes.set_xlabel("share of time per token [%]", loc="left")
     legend(made, part_handles())
     return made
 
@@ -142,6 +144,7 @@ def time_between_tokens(results: Results) -> Figure:
             axes.plot(value, at, marker, color=shade, zorder=2)
     _rows(axes, policies)
     axes.set_xscale("log")
+    log_ticks(axes.xaxis)
     axes.set_xlabel("time between tokens [ms]")
     legend(
         made,

@@ -31,6 +31,6 @@ def capacity(results: Results) -> Figure:
     axes.tick_params(axis="x", length=0)
     axes.grid(False, axis="x")
     axes.set_ylabel("capacity [devices]")
-    axes.set_xlabel("fleet" + (f", 95 % CI of {results.seeds} seeds" if results.seeds > 1 else ""))
+    axes.set_xlabel("fleet" + (f", 95 % CI, {results.seeds} seeds" if results.seeds > 1 else ""))
     legend(made, [Patch(color=colour(at), label=label(policy, 24)) for at, policy in enumerate(policies)])
     return made

@@ -14,12 +14,12 @@ from wisp_gym.evaluation.crossing import TOLERANCE
 from wisp_gym.evaluation.fleets import MIX
 from wisp_gym.evaluation.plots.bars import part_handles
 from wisp_gym.evaluation.plots.results import Results
-from wisp_gym.evaluation.plots.style import PARTS, figure, label, legend, line_style
+from wisp_gym.evaluation.plots.style import PARTS, figure, label, legend, line_style, log_ticks
 from wisp_gym.evaluation.statistics import Estimate
 
 DEVICES = "devices"
-MARKS = 8
-"""Markers on a line, about: a scan has too many sizes to mark all."""
+MARK_ALL = 12
+"""Sizes up to which every one has its marker; of a scan's many, markers are spaced evenly."""
 
 
 def main_fleet(results: Results) -> str:
@@ -47,7 +47,7 @@ def _line(
         return
     size, value, low, high = there.curve(figure_of)
     style = line_style(results.policies.index(policy))
-    axes.plot(size, scale * value, markevery=max(1, len(size) // MARKS), **style)
+    axes.plot(size, scale * value, markevery=1 if len(size) <= MARK_ALL else 0.12, **style)
     band = [np.clip(scale * edge, *limits) for edge in (low, high)]
     axes.fill_between(size, *band, color=style["color"], alpha=0.2, linewidth=0)
 
@@ -59,7 +59,7 @@ def handles(results: Results) -> list[Line2D | Patch]:
         for at, policy in enumerate(results.policies)
     ]
     if results.seeds > 1:
-        entries.append(Patch(color="0.8", label=f"95 % CI of {results.seeds} seeds"))
+        entries.append(Patch(color="0.8", label=f"95 % CI, {results.seeds} seeds"))
     return entries
 
 
@@ -158,7 +158,7 @@ def _outer_labels(made: Figure, vertical: str) -> None:
 def time_between_tokens(results: Results, fleet: str) -> Figure:
     """Return median and 99th percentile of the time between tokens against load."""
     made, axes = figure(2.6 + legend_height(results), 2, 1, sharex=True)
-    for panel, (quantile, name) in zip(axes, ((50, "median"), (99, "99th percentile")), strict=True):
+    for panel, (quantile, name) in zip(axes, ((50, "median"), (99, "p99")), strict=True):
         metric = f"tbt_p{quantile}_s"
         for policy in results.policies:
             _line(
@@ -171,10 +171,12 @@ def time_between_tokens(results: Results, fleet: str) -> Figure:
                 1e3,
             )
         panel.set_yscale("log")
-        panel.set_ylabel(f"{name} [ms]")
+        log_ticks(panel.yaxis)
+        drawn = np.concatenate([np.asarray(line.get_ydata(), float) for line in panel.lines])
+        panel.set_ylim(np.nanmin(drawn) / 1.5, np.nanmax(drawn) * 1.5)  # bands may reach below 0
+        panel.set_ylabel(f"TBT, {name} [ms]")
     axes[-1].set_xlim(left=0)
     axes[-1].set_xlabel(_devices(fleet))
-    made.supylabel("time between tokens", fontsize=8)
     legend(made, handles(results))
     return made
 

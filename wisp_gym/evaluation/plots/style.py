@@ -8,9 +8,11 @@ from pathlib import PurePath
 from typing import Any
 
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 WIDTH_IN = 3.3
 """Width of a column of a two-column paper, inches."""
@@ -68,10 +70,11 @@ def colour(at: int) -> str:
 
 def line_style(at: int) -> dict[str, Any]:
     """Return colour, line and marker of the policy in this place; no two of the first 28 are alike."""
+    cycle, place = divmod(at, len(COLOURS))
     return {
         "color": colour(at),
-        "linestyle": LINES[(at + at // len(COLOURS)) % len(LINES)],
-        "marker": MARKERS[at % len(MARKERS)],
+        "linestyle": LINES[(place + cycle) % len(LINES)],
+        "marker": MARKERS[(place + cycle) % len(MARKERS)],
     }
 
 
@@ -108,6 +111,13 @@ def legend(made: Figure, handles: Sequence[Line2D | Patch]) -> None:
     longest = max(max(len(line) for line in name.split("\n")) for name in names)
     columns = max(1, min(len(names), int(64 / (longest + 7))))
     made.legend(handles=list(handles), loc="outside upper center", ncols=columns)
+
+
+def log_ticks(axis: Axis) -> None:
+    """Label a logarithmic axis with plain numbers at 1, 2 and 5 of every decade."""
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def height_of(policies: Sequence[str], each_in: float = 0.32, around_in: float = 0.75) -> float:
