@@ -218,7 +218,7 @@ def run_loads(options: argparse.Namespace, command: Sequence[str]) -> str:
                 table = evaluation.render_loads(sweep)
     except KeyboardInterrupt:
         kept = f"finished rows are kept in {folder}; the same command goes on from there"
-        raise KeyboardInterrupt(kept) from None
+        raise KeyboardInterrupt(kept if list(folder.glob("*.partial.csv")) else "") from None
     drawn = f"\n{draw(folder)}" if options.plot else ""
     return f"{table}\n\nthe rows and manifest.json are in {folder}{drawn}"
 
@@ -227,7 +227,11 @@ def draw(folder: Path) -> str:
     """Draw the plots of a folder of results and say where they are."""
     from wisp_gym.evaluation import plots
 
-    drawn = plots.draw(folder)
+    try:
+        drawn = plots.draw(folder)
+    except OSError as error:
+        told = f"plots cannot be written ({error.strerror}); the results stand"
+        raise InputError(f"{folder / plots.FOLDER}: {told}") from None
     return f"{len(drawn)} plots, PDF and PNG, are in {folder / plots.FOLDER}"
 
 
@@ -265,10 +269,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return INPUT_ERROR
     except KeyboardInterrupt as interrupt:
-        print(f"interrupted: {interrupt or 'nothing has been written'}", file=sys.stderr)
+        print(f"interrupted: {str(interrupt) or 'nothing has been written'}", file=sys.stderr)
         return INTERRUPTED
     except (OSError, BrokenExecutor) as error:
-        print(f"error: {type(error).__name__}: {error}; nothing has been written", file=sys.stderr)
+        many = options.capacity or options.loads is not None
+        left = "only finished rows have been kept" if many else "nothing has been written"
+        print(f"error: {type(error).__name__}: {error}; {left}", file=sys.stderr)
         return FAILED
     show(text)
     return 0

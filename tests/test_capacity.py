@@ -305,6 +305,11 @@ def test_an_interrupt_says_where_rows_are_kept(
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
+    words = ["--capacity", "--policy", "wisp", *CALL, "--out", "x"]
     monkeypatch.setattr("wisp_gym.evaluation.measure_capacity", interrupted)
-    assert evaluate.main(["--capacity", "--policy", "wisp", *CALL, "--out", "x"]) == 130
+    assert evaluate.main(words) == 130
+    assert capsys.readouterr().err == "interrupted: nothing has been written\n"
+    Path("x").mkdir()
+    Path("x/capacity.partial.csv").touch()
+    assert evaluate.main(words) == 130
     assert "kept in x; the same command goes on" in capsys.readouterr().err

@@ -14,6 +14,7 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+import evaluate
 from wisp_gym.errors import InputError
 from wisp_gym.evaluation import plots
 from wisp_gym.evaluation.plots import style
@@ -194,6 +195,16 @@ def test_files_that_are_no_results(content: str, told: str, tmp_path: Path) -> N
     with pytest.raises(InputError, match=told):
         plots.draw(tmp_path)
     assert not (tmp_path / plots.FOLDER).exists()
+
+
+def test_plots_that_cannot_be_written_are_one_line(
+    comparison: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (comparison / plots.FOLDER).write_text("in the way")
+    assert evaluate.main(["--plot-from", str(comparison)]) == 2
+    told = capsys.readouterr().err
+    assert "plots cannot be written" in told
+    assert told.count("\n") == 1
 
 
 def test_no_two_of_28_lines_are_alike() -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import multiprocessing
 import signal
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from types import TracebackType
 from typing import TypeVar
 
@@ -15,6 +16,9 @@ Result = TypeVar("Result")
 
 ALONE_S = 2.0
 """Work done here before others are started: about what a new process takes to start."""
+
+AHEAD = 8
+"""Items given out for every process: enough that none waits for a long one to be yielded first."""
 
 
 class Pool:
@@ -41,7 +45,8 @@ class Pool:
         """End the processes; after an interrupt or a failure at once."""
         if self._executor is None:
             return
-        self._executor.shutdown(wait=error is None, cancel_futures=True)
+        # Nothing is cancelled: if its process then ends, the executor's thread prints a traceback of it.
+        self._executor.shutdown(wait=error is None)
         if error is not None:
             for child in set(multiprocessing.active_children()) - self._others:
                 child.terminate()
@@ -59,8 +64,17 @@ class Pool:
             self.worked_s += time.perf_counter() - started
             done += 1
             yield result
-        if done < len(items):
-            yield from self._processes().map(function, items[done:])
+        yield from self._spread(function, items[done:])
+
+    def _spread(self, function: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
+        """Yield the results in order, from processes that always have a few items ahead of them."""
+        waiting: deque[Future[Result]] = deque()
+        for item in items:
+            if len(waiting) >= AHEAD * self.jobs:
+                yield waiting.popleft().result()
+            waiting.append(self._processes().submit(function, item))
+        while waiting:
+            yield waiting.popleft().result()
 
     def _processes(self) -> ProcessPoolExecutor:
         """Return the processes, started at the first call."""
@@ -71,5 +85,5 @@ class Pool:
 
 
 def start_worker() -> None:
-    """Let an interrupt end a worker silently: the parent says what there is to say."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    """Let a worker ignore an interrupt: the parent says what there is to say, and ends it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
