@@ -114,8 +114,12 @@ def legend(made: Figure, handles: Sequence[Line2D | Patch]) -> None:
 
 
 def log_ticks(axis: Axis) -> None:
-    """Label a logarithmic axis with plain numbers at 1, 2 and 5 of every decade."""
-    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    """Label a logarithmic axis with plain numbers: 1, 2 and 5 of every decade, of many decades 1 alone.
+
+    :param axis: its limits are final
+    """
+    low, high = axis.get_view_interval()
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 200 * low else (1,)))
     axis.set_major_formatter(StrMethodFormatter("{x:g}"))
     axis.set_minor_formatter(NullFormatter())
 
