@@ -59,8 +59,9 @@ def measured(tiny: Scenario, tmp_path_factory: pytest.TempPathFactory) -> Capaci
 # Fleets
 
 
-def test_worlds_of_growing_fleets_nest(tiny: Scenario) -> None:
-    for kind in fleet_kinds(tiny):
+@pytest.mark.parametrize("name", ["quickstart", "fleet-mix"])
+def test_worlds_of_growing_fleets_nest(name: str) -> None:
+    for kind in fleet_kinds(scenario.load(name, TINY[:2]), ("4", "mix")):
         small, large = (draw_world(kind.at(size), world_seed("test", 3)).arrays for size in (5, 9))
         np.testing.assert_array_equal(small.devices, large.devices[:5])
         count = int(small.devices["sessions"].sum())

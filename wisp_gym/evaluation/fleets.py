@@ -29,12 +29,12 @@ class FleetKind:
 
 
 def at_load(scenario: Scenario, devices: int) -> Scenario:
-    """Return a scenario with a fleet of another size: the one place that knows how a load is set.
+    """Return a scenario with a fleet of this size in every world: the one place that knows how a load is set.
 
     :param scenario: a closed loop
     :param devices: 1 or more
     """
-    return load(scenario, [f"fleet.devices={devices}"])
+    return load(scenario, [f"fleet.devices={devices}", "ranges.devices=null"])
 
 
 def fleet_kinds(
@@ -47,9 +47,9 @@ def fleet_kinds(
         of a scenario with one class, "mix" and "each" together are that class
     :raises InputError: an open loop, whose load is its arrivals, or a class that the scenario does not have
     """
-    if scenario.requests is not None:
+    if scenario.workload.kind != "closed":
         raise InputError(
-            f"scenario {scenario.name}: workload.kind = trace: the load of a trace is its arrivals; "
+            f"scenario {scenario.name}: workload.kind = {scenario.workload.kind}: its load is its arrivals; "
             "a capacity or a sweep of loads needs workload.kind=closed"
         )
     rates, shares = scenario.classes.rates_tps, scenario.classes.shares
@@ -87,4 +87,4 @@ def _kind(scenario: Scenario, name: str) -> FleetKind:
     if name == MIX:
         return FleetKind(name, scenario)
     shares = [int(class_name(rate) == name) for rate in scenario.classes.rates_tps]
-    return FleetKind(name, load(scenario, [f"classes.shares={shares}"]))
+    return FleetKind(name, load(scenario, [f"classes.shares={shares}", "ranges.class_weights=null"]))
