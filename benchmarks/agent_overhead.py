@@ -75,9 +75,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument(
-        "--steps", type=int, default=98_304, help="of each repeat, whole episodes of every copy"
-    )
+    parser.add_argument("--steps", type=int, default=98_304, help="of each repeat, whole episodes of every copy")
     parser.add_argument("--repeats", type=int, default=3, help="the median counts")
     options = parser.parse_args()
     once(4096)  # compile, and fit what is fitted once per scenario
