@@ -185,6 +185,18 @@ def test_one_seed_and_one_size_can_be_drawn(tmp_path: Path) -> None:
         assert_nothing_is_clipped(figure)
 
 
+@pytest.mark.parametrize("source", ["metrics.csv", "loads.csv"])
+def test_a_policy_that_never_delivered_can_be_drawn(source: str, tmp_path: Path) -> None:
+    nothing = {name: np.nan for name in row("wisp", 0, 10) if name.endswith("_s") and name != "window_s"}
+    rows = [row("wisp", seed, size, "mix") | nothing for seed in (0, 1) for size in (10, 20)]
+    rows += [row(POLICIES[1], seed, size, "mix") for seed in (0, 1) for size in (10, 20)]
+    for kept in (rows, rows[:4]):
+        pd.DataFrame(kept).to_csv(tmp_path / source, index=False)
+        manifest(tmp_path)
+        for figure in plots.figures(tmp_path).values():
+            assert_nothing_is_clipped(figure)
+
+
 @pytest.mark.parametrize(
     ("content", "told"),
     [("", "cannot be drawn"), ("a,b\n1,2\n", "no column"), ("\x00\xff", "cannot be drawn")],

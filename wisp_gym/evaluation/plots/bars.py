@@ -122,7 +122,9 @@ def time_parts(results: Results) -> Figure:
 
 
 def seconds(value: float) -> str:
-    """Return a time in the unit that suits it, three digits."""
+    """Return a time in the unit that suits it, three digits; a dash where it is undefined."""
+    if np.isnan(value):
+        return "-"
     return f"{1e3 * value:.0f} ms" if value < 1 else f"{value:.3g} s"
 
 
@@ -137,14 +139,17 @@ def time_between_tokens(results: Results) -> Figure:
     """Return quantiles of the time between tokens, by policy."""
     policies = results.policies
     made, (axes,) = figure(height_of(policies, 0.24, 0.7))
-    for at, policy in enumerate(policies):
-        found = [1e3 * results.of(policy).pooled(f"tbt_p{q}_s") for q, _ in QUANTILES]
-        axes.plot([min(found), max(found)], [at, at], color="0.7", linewidth=1, zorder=1)
-        for value, marker, shade in zip(found, MARKERS, QUANTILE_COLOURS, strict=False):
+    found = 1e3 * np.array(
+        [[results.of(one).pooled(f"tbt_p{q}_s") for q, _ in QUANTILES] for one in policies]
+    )
+    for at, values in enumerate(found):
+        axes.plot(values[[0, -1]], [at, at], color="0.7", linewidth=1, zorder=1)
+        for value, marker, shade in zip(values, MARKERS, QUANTILE_COLOURS, strict=False):
             axes.plot(value, at, marker, color=shade, zorder=2)
     _rows(axes, policies)
-    axes.set_xscale("log")
-    log_ticks(axes.xaxis)
+    if np.isfinite(found).any():
+        axes.set_xscale("log")
+        log_ticks(axes.xaxis)
     axes.set_xlabel("time between tokens [ms]")
     legend(
         made,

@@ -170,10 +170,11 @@ def time_between_tokens(results: Results, fleet: str) -> Figure:
                 (1e-3, np.inf),
                 1e3,
             )
-        panel.set_yscale("log")
         drawn = np.concatenate([np.asarray(line.get_ydata(), float) for line in panel.lines])
-        panel.set_ylim(np.nanmin(drawn) / 1.5, np.nanmax(drawn) * 1.5)  # bands may reach below 0
-        log_ticks(panel.yaxis)
+        if np.isfinite(drawn).any():
+            panel.set_yscale("log")
+            panel.set_ylim(np.nanmin(drawn) / 1.5, np.nanmax(drawn) * 1.5)  # bands may reach below 0
+            log_ticks(panel.yaxis)
         panel.set_ylabel(f"TBT, {name} [ms]")
     axes[-1].set_xlim(left=0)
     axes[-1].set_xlabel(_devices(fleet))
