@@ -23,6 +23,7 @@ from wisp_gym.pipeline.policy import DrafterRule, Policy
 from wisp_gym.pipeline.simulation import Simulation
 from wisp_gym.scenario import Scenario
 from wisp_gym.world import World, draw_world, world_seed
+from wisp_gym.world.arrivals import episode_begin_s
 from wisp_gym.world.draw import SPLITS, Split
 from wisp_gym.world.rng import CAUSE_ENVIRONMENT, key, uniform
 
@@ -121,7 +122,8 @@ class EdgeCloud(gymnasium.Env[Observation, npt.NDArray[np.int64]]):
     ## Starting State
     A new world each episode, drawn from (split, seed, environment, episode). The fleet comes in under WISP
     over one session cycle of the slowest
-    class and a further, seeded 10-30 s; then the agent takes over.
+    class and a further, seeded 10-30 s; then the agent takes over. With an arrival profile a training world
+    starts at a seeded place of it, any other at 0.
 
     ## Episode End
     `truncated` after `episode_s` simulated seconds, the last step ending exactly there; `terminated` is
@@ -245,7 +247,9 @@ class EdgeCloud(gymnasium.Env[Observation, npt.NDArray[np.int64]]):
         drawn = world_seed(self.split, self.seed, self.environment, self.episode)
         u = uniform(np.uint64(key(np.uint64(drawn), CAUSE_ENVIRONMENT, 0, 0)), 0)
         self.warmup_s = self.scenario.cycle_s() + WARMUP_S[0] + u * (WARMUP_S[1] - WARMUP_S[0])
-        return draw_world(self.scenario, drawn, devices, self.warmup_s + self.episode_s)
+        length_s = self.warmup_s + self.episode_s
+        begin_s = episode_begin_s(self.scenario, self.split, drawn, length_s)
+        return draw_world(self.scenario, drawn, devices, length_s, begin_s)
 
     def _warm_up(self, simulation: Simulation) -> None:
         """Let WISP bring the fleet in, watched, then stop at the first dispatch that is the agent's.
