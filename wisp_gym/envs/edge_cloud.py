@@ -81,7 +81,8 @@ class EdgeCloud(gymnasium.Env[Observation, npt.NDArray[np.int64]]):
     ## Observation Space
     `Box(float32, (88,))`, the same for every scenario and number of devices; entries of an absent class are
     0. c is the class, 0 to 3; "recent" is an average with a time constant of 10 s; the server knows of a
-    device what its last request said.
+    device what its last request said. With an arrival profile "devices" stands for the nominal sessions at
+    its peak, and shares are of these, 1 at most.
 
     | Num | Name | Unit | Min | Max |
     |---|---|---|---|---|

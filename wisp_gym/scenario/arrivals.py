@@ -1,13 +1,13 @@
 """When the sessions of an arrival profile begin: the rate of arrivals under which the expected number of
 sessions follows the profile.
 
-A session is *nominally* there from its arrival for length / rate seconds, whatever a controller does. Arrivals
-are Poisson with a rate that changes over time, so the expected nominal concurrency at time t is the integral
-of rate(s) P(duration > t - s) over s < t: the rate, smoothed by the durations. The rate "concurrency over mean
-duration" would therefore cut the peaks off and fill the valleys. Here the integral is inverted instead: the
-rate is constant in cells of STEP_S, and each cell's is the one that meets the profile at the cell's end.
-It follows from what came before alone, so a longer horizon changes nothing earlier. A profile that falls
-faster than sessions end would need a negative rate and is refused.
+A session is *nominally* there from its arrival for length / rate seconds, whatever a controller does.
+Arrivals are Poisson with a rate that changes over time, so the expected nominal concurrency at time t is the
+integral of rate(s) P(duration > t - s) over s < t: the rate, smoothed by the durations. The rate "concurrency
+over mean duration" would therefore cut the peaks off and fill the valleys. Here the integral is inverted: the
+rate is constant in cells of STEP_S, and each cell's is the one that meets the profile at the cell's end. It
+follows from what came before alone, so a longer horizon changes nothing earlier. A profile that falls faster
+than sessions end would need a negative rate and is refused.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ def length_survival(law: LogNormal) -> FloatArray:
     :param law: of the output length, tokens
     """
     longest = max(1, math.floor(law.max + 0.5))
-    return np.array([1.0] + [1.0 - _below(law, l + 0.5) for l in range(1, longest)])
+    return np.array([1.0] + [1.0 - _below(law, length + 0.5) for length in range(1, longest)])
 
 
 def _below(law: LogNormal, value: float) -> float:
@@ -126,7 +126,8 @@ def solve(file: ScenarioFile, end_s: float) -> Intensity:
     cells = max(1, math.ceil(end_s / STEP_S))
     grid_s = STEP_S * np.arange(cells + 1)
     wanted = nominal_concurrency(file.workload, grid_s[1:])
-    stays = np.diff(mean_time_so_far(file, grid_s))  # sessions at a cell's end, for a rate of 1 / s so long ago
+    # Sessions there at a cell's end, of those that came so many cells before at a rate of one a second.
+    stays = np.diff(mean_time_so_far(file, grid_s))
     stays = stays[: max(1, int(np.count_nonzero(stays)))]
     held = np.zeros(cells + len(stays))
     rate = np.empty(cells)
@@ -142,8 +143,8 @@ def solve(file: ScenarioFile, end_s: float) -> Intensity:
 
 def _too_steep(time_s: float, wanted: float, held: float) -> InputError:
     return InputError(
-        f"workload.concurrency: {wanted:.1f} sessions at {time_s:g} s: falls faster than sessions end, must be "
-        f"at least {held:.1f} there (the sessions already begun)"
+        f"workload.concurrency: {wanted:.1f} sessions at {time_s:g} s: falls faster than sessions end, must "
+        f"be at least {held:.1f} there (the sessions already begun)"
     )
 
 

@@ -51,6 +51,16 @@ def load(source: str | Path | Scenario, overrides: Sequence[str] = ()) -> Scenar
     return _build(read_mapping(path), overrides, str(source), path.parent)
 
 
+def as_written(source: str | Path) -> Scenario:
+    """Return a scenario to be shown, not simulated: as `load`, but a trace that is not set may stay so.
+
+    :param source: a shipped scenario's name or a YAML file's path
+    :raises InputError: as `load`
+    """
+    path = _find(source)
+    return _build(read_mapping(path), (), str(source), path.parent, needs_trace=False)
+
+
 def _find(source: str | Path) -> Path:
     if isinstance(source, str) and source in names():
         return folder() / f"{source}.yaml"
@@ -61,12 +71,14 @@ def _find(source: str | Path) -> Path:
     return Path(source)
 
 
-def _build(data: dict[str, Any], overrides: Sequence[str], origin: str, base: Path | None) -> Scenario:
+def _build(
+    data: dict[str, Any], overrides: Sequence[str], origin: str, base: Path | None, needs_trace: bool = True
+) -> Scenario:
     file = _with_paths(build(ScenarioFile, apply(data, overrides), f"scenario {origin}"), base)
     used = _profiles(file)
     _check_fit(file, used)
     scenario = Scenario(file, used, folder=base)
-    if file.workload.kind == "trace":
+    if file.workload.kind == "trace" and (needs_trace or file.workload.trace is not None):
         scenario = _with_trace(scenario)
     if file.workload.kind == "arrivals":
         check_arrivals(file)

@@ -110,7 +110,8 @@ class Fleet(Checked):
 
     devices: in the fleet; of a trace, the most arrivals taken; of an arrival profile, the most there may be.
     draft: the draft model.
-    mix and networks: shares of each kind, drawn independently.
+    mix: device kinds and their shares.
+    networks: the same, drawn independently of the kinds.
     allow_infeasible: also draw devices that could not hold their class's rate if they had the server to
         themselves.
     """
@@ -139,7 +140,7 @@ class Classes(Checked):
     """SLO classes, loosest first.
 
     rates_tps: tokens per second that a session must hold.
-    shares: of the fleet.
+    shares: of the fleet, or of the arrivals.
     allowance_s: seconds before a session's timeline starts.
     on_time_share: share of a session's tokens that must be on time.
     deadline: how WISP's scheduler reads a deadline, from the round's start or from the session's timeline.
@@ -173,7 +174,8 @@ class Workload(Checked):
 
     kind: `closed` (a device asks again some time after its answer is read), `trace` (arrivals and lengths
         from a file) or `arrivals` (Poisson arrivals whose nominal concurrency follows a profile).
-    prompt_tokens, output_tokens: laws of the lengths, tokens (not of a trace).
+    prompt_tokens: law of the prompt's length, tokens (not of a trace).
+    output_tokens: law of the output's length, tokens (not of a trace).
     think_s: law of the pause before a device asks again, s (closed loop).
     trace: the file.
     stretch: factor on its arrival times.
@@ -204,7 +206,10 @@ class Workload(Checked):
 
 
 class Acceptance(Checked):
-    """The acceptance profile of the draft and target pair."""
+    """How often the draft agrees with the target.
+
+    profile: of the draft and target pair.
+    """
 
     profile: ProfileName
 

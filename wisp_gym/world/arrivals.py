@@ -63,7 +63,7 @@ def first_lengths(
 
 
 class Arrivals:
-    """The arrival process of a scenario with a profile; solved once, further when a longer world is asked for.
+    """The arrival process of a scenario with a profile, solved again when a longer world is asked for.
 
     :param scenario: with `workload.kind` "arrivals"
     """
