@@ -59,7 +59,12 @@ class Intensity:
         return np.asarray(np.interp(count, self.expected, self._grid()), np.float64)
 
     def _grid(self) -> FloatArray:
-        return STEP_S * np.arange(len(self.expected))
+        return _multiples(len(self.expected))
+
+
+def _multiples(count: int) -> FloatArray:
+    """Return the first multiples of STEP_S, from 0.  # (count,)"""
+    return STEP_S * np.arange(count, dtype=np.float64)
 
 
 def peak_sessions(workload: Workload) -> float:
@@ -124,7 +129,7 @@ def solve(file: ScenarioFile, end_s: float) -> Intensity:
     :raises InputError: a profile that falls faster than sessions end
     """
     cells = max(1, math.ceil(end_s / STEP_S))
-    grid_s = STEP_S * np.arange(cells + 1)
+    grid_s = _multiples(cells + 1)
     wanted = nominal_concurrency(file.workload, grid_s[1:])
     # Sessions there at a cell's end, of those that came so many cells before at a rate of one a second.
     stays = np.diff(mean_time_so_far(file, grid_s))
