@@ -294,6 +294,8 @@ def test_both_checkers_pass_and_a_step_sees_the_peak_as_its_scale() -> None:
             "falls faster than sessions end, must be",
         ),
         ("workload.scale=0", "workload.scale = 0"),
+        ("ranges.class_weights=[[0, 1], [1, 1], [1, 1], [1, 1]]", "ranges.class_weights: must be null"),
+        ("ranges.devices=[5, 9]", "ranges.devices: must be null"),
         ("fleet.devices=20", "fleet.devices = 20: each arrival has its own device"),
         ("server.kv_tokens=100", "such a session can never fit"),
     ],

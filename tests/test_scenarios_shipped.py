@@ -15,7 +15,15 @@ from wisp_gym.evaluation.runner import evaluate_row
 from wisp_gym.evaluation.spec import RowSpec
 from wisp_gym.scenario import Scenario
 from wisp_gym.scenario.describe import BEGIN, END, describe, meanings, with_fields
-from wisp_gym.scenario.schema import Fleet, ScenarioFile, Server, Workload
+from wisp_gym.scenario.schema import (
+    Acceptance,
+    Classes,
+    Fleet,
+    Ranges,
+    ScenarioFile,
+    Server,
+    Workload,
+)
 
 PAGES = Path(__file__).parents[1] / "docs" / "scenarios"
 
@@ -90,9 +98,13 @@ def test_a_table_has_a_row_for_each_field_that_counts(load) -> None:  # type: ig
     assert "| requests.csv |" in table
     assert "think_s" not in table
     assert "| not set |" in describe(scenario.as_written("trace"))
+    drawn = load("quickstart", "ranges.devices=[5, 9]", "ranges.mix_weights=[[0.5, 1], [0, 2]]")
+    assert "| `ranges.devices` | 5 to 9 |" in describe(drawn)
+    assert "| `ranges.mix_weights` | 0.5 to 1, 0 to 2 |" in describe(drawn)
+    assert "ranges" not in table
 
 
-@pytest.mark.parametrize("model", [Fleet, Server, Workload, ScenarioFile])
+@pytest.mark.parametrize("model", [Acceptance, Classes, Fleet, Ranges, Server, Workload, ScenarioFile])
 def test_every_field_has_a_meaning(model: type) -> None:
     sections = {"name", "description", "server", "fleet", "classes", "workload", "acceptance"}
     assert set(model.model_fields) - sections <= set(meanings(model))  # type: ignore[attr-defined]

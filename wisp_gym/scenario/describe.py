@@ -32,7 +32,8 @@ _FIELD = re.compile(r"([a-z_]+(?:(?:, | and )[a-z_]+)*): (.*)")
 def describe(scenario: Scenario) -> str:
     """Return a Markdown table of a scenario's fields: name, value, meaning. Units are in names or meanings.
 
-    Defaults are filled in; fields that do not count for its kind of workload are left out.
+    Defaults are filled in; fields that do not count for its kind of workload, and ranges that are not given,
+    are left out.
 
     :param scenario: from `load` or `as_written`; a trace's path is shown by its file name
     """
@@ -91,8 +92,18 @@ def _rows(scenario: Scenario) -> Iterator[tuple[str, str, str]]:
         inner = meanings(type(value))
         for key, part in value:
             full = f"{name}.{key}"
-            if name != "workload" or key in _USED.get(scenario.workload.kind, (key,)):
+            if name == "ranges" and part is not None:
+                yield full, _bounds(part), inner.get(key, "")
+            elif name != "ranges" and (name != "workload" or key in _USED[scenario.workload.kind]):
                 yield full, _show(filled.get(full, part)), inner.get(key, "")
+
+
+def _bounds(value: Any) -> str:
+    """Return a range, or several, as text."""
+    if isinstance(value[0], tuple):
+        return ", ".join(map(_bounds, value))
+    low, high = value
+    return f"{low:g} to {high:g}"
 
 
 def _show(value: Any) -> str:
