@@ -190,7 +190,7 @@ def _interval_note(comparison: Comparison) -> str:
 def _length_note(comparison: Comparison) -> list[str]:
     """Say that a closed loop ran too short to count, where it did."""
     scenario = comparison.scenario
-    if scenario.requests is not None or scenario.cycles() >= COUNTING_CYCLES:
+    if scenario.open_loop or scenario.cycles() >= COUNTING_CYCLES:
         return []
     return [
         f"short: the horizon holds {scenario.cycles():.1f} session cycles of the slowest class, "
