@@ -3,6 +3,8 @@
 python evaluate.py --policy wisp sled centralized --scenario paper-qwen3-32b-a100 --seeds 10
 python evaluate.py --policy wisp:best predictor+fcfs runs/ppo-quickstart-s0 --set fleet.devices=60 --per-class
 python evaluate.py --policy wisp sled centralized --scenario trace --set workload.trace=FILE.csv
+python evaluate.py --tune --scenario quickstart
+python evaluate.py --policy wisp:late=urgent wisp:late=last tuned hindsight random runs/ppo-quickstart-s0
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ MOST_SEEDS = 100_000
 POLICIES_HELP = """policies:
   wisp  wisp:late=urgent,deadline=timeline  wisp:best  sled  sled:confidence  centralized  centralized:rtc
   fixed:K  random  DIR (a trained model)  DRAFTER+SCHEDULER, as in predictor+fcfs
+  action:R,B,L,S,C1,C2,C3,C4 (one action of EdgeCloud-v0)  tuned  hindsight (bounds, docs/bounds.md)
   drafters: none  fixed:K  confidence[:threshold]  predictor[:recall]  random  file.py:Class
   schedulers: fcfs  edf  density  static[:size]  continuous[:rtc]  slo-aware[:late=...]  random  file.py:Class
 
@@ -79,7 +82,6 @@ def parser() -> argparse.ArgumentParser:
     add(
         "--policy",
         nargs="+",
-        required=True,
         metavar="NAME",
         help="whom to compare; the first is the reference",
     )
@@ -92,9 +94,8 @@ def parser() -> argparse.ArgumentParser:
     add(
         "--seeds",
         type=seed_list,
-        default="5",
         metavar="N|A,B,...",
-        help="worlds 0 to N-1, or these (%(default)s)",
+        help="worlds 0 to N-1, or these (5; with --tune 4 training worlds)",
     )
     add("--devices", metavar="N", help="same as --set fleet.devices=N")
     add("--horizon", metavar="S", help="simulated seconds, same as --set horizon_s=S")
@@ -107,6 +108,11 @@ def parser() -> argparse.ArgumentParser:
         help="change the scenario",
     )
     add("--out", type=Path, metavar="DIR", help="folder of the files (results/<scenario>-<policies>)")
+    add(
+        "--tune",
+        action="store_true",
+        help="search the best constant action; keep the record (results/tuned), where `tuned` finds it",
+    )
     add("--per-class", action="store_true", help="show attainment and goodput of every SLO class")
     add(
         "--jobs",
@@ -117,6 +123,18 @@ def parser() -> argparse.ArgumentParser:
     return parser
 
 
+def check_together(options: argparse.Namespace) -> None:
+    """Refuse options that contradict each other."""
+    wrong = [
+        (not options.tune and not options.policy, "--policy: at least one is needed"),
+        (options.tune and bool(options.policy), "--tune searches constant actions: no --policy"),
+        (options.tune and options.per_class, "--tune shows no classes: no --per-class"),
+    ]
+    for is_wrong, message in wrong:
+        if is_wrong:
+            raise InputError(message)
+
+
 def overrides(options: argparse.Namespace) -> list[str]:
     """Return the changes to the scenario."""
     shortcuts = {"fleet.devices": options.devices, "horizon_s": options.horizon}
@@ -125,6 +143,9 @@ def overrides(options: argparse.Namespace) -> list[str]:
 
 def run(options: argparse.Namespace, command: Sequence[str]) -> str:
     """Check everything the user gave, compare, save, and return what to show."""
+    check_together(options)
+    if options.tune:
+        return tune(options)
     started = datetime.now(UTC)
     from baselines import candidates, resolve
     from wisp_gym import evaluation, scenario
@@ -136,11 +157,31 @@ def run(options: argparse.Namespace, command: Sequence[str]) -> str:
     jobs = options.jobs or evaluation.usable_cores()
     with progress_bar() as progress:
         comparison = evaluation.compare(
-            loaded, options.policy, options.seeds, resolve, candidates, jobs=jobs, progress=progress
+            loaded,
+            options.policy,
+            options.seeds or seed_list("5"),
+            resolve,
+            candidates,
+            jobs=jobs,
+            progress=progress,
         )
     table = evaluation.render(comparison, options.per_class)
     evaluation.save(comparison, folder, resolve, command, jobs, started)
     return f"{table}\n\nmetrics.csv, summary.json and manifest.json are in {folder}"
+
+
+def tune(options: argparse.Namespace) -> str:
+    """Search the best constant action, store the record, and return what to show."""
+    from wisp_gym import evaluation, scenario
+
+    loaded = scenario.load(options.scenario, overrides(options))
+    tuning = evaluation.Tuning() if options.seeds is None else evaluation.Tuning(seeds=options.seeds)
+    path = (options.out or evaluation.TUNED_FOLDER) / evaluation.record_name(loaded)
+    evaluation.check_writable(path.parent, [path.name])
+    with progress_bar() as progress:
+        record = evaluation.tune(loaded, tuning, options.jobs or evaluation.usable_cores(), progress)
+    evaluation.store(record, path)
+    return f"{evaluation.render_record(record)}\n\nthe record is {path}"
 
 
 @contextmanager

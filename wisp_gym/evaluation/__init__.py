@@ -5,16 +5,24 @@ and processes; `render` and `save` show and keep what came out.
 """
 
 from wisp_gym.evaluation.best import Choice, choose
+from wisp_gym.evaluation.bounds import BOUNDS, Bounds
 from wisp_gym.evaluation.compare import Comparison, compare
+from wisp_gym.evaluation.hindsight import hindsight
 from wisp_gym.evaluation.output import check_writable, default_folder
+from wisp_gym.evaluation.record import TUNED_FOLDER, record_name, store, stored
 from wisp_gym.evaluation.runner import evaluate_row, evaluate_world, evaluate_worlds, usable_cores
 from wisp_gym.evaluation.save import save
 from wisp_gym.evaluation.spec import Candidates, Progress, Resolve, Row, RowSpec, Split
 from wisp_gym.evaluation.statistics import Estimate
 from wisp_gym.evaluation.summary import PolicySummary, summarise
 from wisp_gym.evaluation.table import render
+from wisp_gym.evaluation.tune import TuneRecord, Tuning, tune
+from wisp_gym.evaluation.tune_table import render_record
 
 __all__ = [
+    "BOUNDS",
+    "TUNED_FOLDER",
+    "Bounds",
     "Candidates",
     "Choice",
     "Comparison",
@@ -25,6 +33,8 @@ __all__ = [
     "Row",
     "RowSpec",
     "Split",
+    "TuneRecord",
+    "Tuning",
     "check_writable",
     "choose",
     "compare",
@@ -32,8 +42,14 @@ __all__ = [
     "evaluate_row",
     "evaluate_world",
     "evaluate_worlds",
+    "hindsight",
+    "record_name",
     "render",
+    "render_record",
     "save",
+    "store",
+    "stored",
     "summarise",
+    "tune",
     "usable_cores",
 ]

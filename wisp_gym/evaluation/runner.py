@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import math
-import multiprocessing
 import os
-import signal
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from itertools import repeat
 from typing import TYPE_CHECKING
 
 from wisp_gym.evaluation.spec import Progress, Resolve, Row, RowSpec
+from wisp_gym.evaluation.workers import WORKER_START_S, processes_that_pay, worker_pool
 from wisp_gym.metrics import measure
 from wisp_gym.pipeline import Simulation
 from wisp_gym.world import draw_world, world_seed
@@ -20,7 +17,6 @@ from wisp_gym.world import draw_world, world_seed
 if TYPE_CHECKING:
     from wisp_gym.world import World
 
-WORKER_START_S = 2.0  # a new process imports everything and reads the compiled code from disk
 _S_PER_NS = 1e-9
 
 
@@ -104,29 +100,10 @@ def _batches(worlds: Sequence[Sequence[RowSpec]], resolve: Resolve, jobs: int) -
 
 def _processes(worlds: int, each_s: float, jobs: int) -> int:
     """Return how many processes to use: one where starting others costs more than it saves."""
-    processes = min(jobs, worlds)
-    if processes < 2:
-        return 1
-    alone_s = worlds * each_s
-    spread_s = WORKER_START_S + math.ceil(worlds / processes) * each_s
-    return processes if spread_s < alone_s else 1
+    return processes_that_pay(worlds, each_s, jobs, WORKER_START_S)
 
 
 def _spread(worlds: Sequence[Sequence[RowSpec]], resolve: Resolve, processes: int) -> Iterator[list[Row]]:
     """Yield the rows of each world in order, from several processes; an interrupt or a failure ends them."""
-    others = set(multiprocessing.active_children())
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(processes, mp_context=context, initializer=_start_worker)
-    try:
+    with worker_pool(processes) as pool:
         yield from pool.map(evaluate_world, worlds, repeat(resolve))
-        pool.shutdown()
-    except BaseException:
-        pool.shutdown(wait=False, cancel_futures=True)
-        for child in set(multiprocessing.active_children()) - others:
-            child.terminate()
-        raise
-
-
-def _start_worker() -> None:
-    """Let an interrupt end a worker silently: the parent says what there is to say."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
