@@ -17,7 +17,7 @@ Answer = TypeVar("Answer")
 WORKER_START_S = 2.0  # a new process imports everything and reads the compiled code from disk
 
 
-def processes_that_pay(tasks: int, each_s: float, jobs: int, start_s: float = WORKER_START_S) -> int:
+def processes_that_pay(tasks: int, each_s: float, jobs: int, start_s: float) -> int:
     """Return how many processes to use: one where starting others costs more than it saves.
 
     :param tasks: still to be done
@@ -96,7 +96,7 @@ class Workers:
             started = time.perf_counter()
             yield function(*rest.pop(0))
             each_s = time.perf_counter() - started
-            processes = processes_that_pay(len(rest) + expected, each_s, self.jobs)
+            processes = processes_that_pay(len(rest) + expected, each_s, self.jobs, WORKER_START_S)
             if processes > 1:
                 self._pool = self._stack.enter_context(worker_pool(processes))
         if self._pool is None:
