@@ -58,6 +58,7 @@ def best_in_world(
     action = search.ranked()[0]
     for component in COMPONENTS:
         action = search.improve(action, component)
+    forget_worlds()
     return action_name(action), len(search.known)
 
 
@@ -87,5 +88,4 @@ def hindsight(
             best[seed] = found
             if progress is not None:
                 progress(len(best), len(tasks))
-    forget_worlds()
     return best

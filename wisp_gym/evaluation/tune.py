@@ -31,6 +31,10 @@ CYCLES = 4
 """Session cycles that count in the search of a closed loop, which repeats itself; finalists run in full."""
 
 
+MOST_FRESH = 2_000
+"""Most fresh worlds taken for the sake of simulated seconds: a horizon may end just after the warm-up."""
+
+
 @dataclass(frozen=True)
 class Tuning:
     """How a search is done.
@@ -40,7 +44,8 @@ class Tuning:
         few worlds is partly the luckiest
     :param finalists: actions that are tried there
     :param budget: most actions to try
-    :param least_simulated_s: more fresh worlds are taken until the search has this many simulated seconds
+    :param least_simulated_s: more fresh worlds are taken, up to 2,000, until the search has this many
+        simulated seconds
     """
 
     seeds: tuple[int, ...] = (0, 1, 2, 3)
@@ -194,7 +199,7 @@ def _fresh_seeds(scenario: Scenario, tuning: Tuning, done_s: float, finalists: i
     counted_s = scenario.horizon_s - scenario.warmup()
     needed = math.ceil((tuning.least_simulated_s - done_s) / (counted_s * finalists))
     first = max(tuning.seeds) + 1
-    return tuple(range(first, first + max(tuning.fresh, needed)))
+    return tuple(range(first, first + max(tuning.fresh, min(needed, MOST_FRESH))))
 
 
 def _record(
