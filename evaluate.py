@@ -95,7 +95,7 @@ def parser() -> argparse.ArgumentParser:
         "--seeds",
         type=seed_list,
         metavar="N|A,B,...",
-        help="worlds 0 to N-1, or these (5; with --tune 4 training worlds)",
+        help="worlds 0 to N-1, or these (5; with --tune 4 training worlds, 8 where each draws its load)",
     )
     add("--devices", metavar="N", help="same as --set fleet.devices=N")
     add("--horizon", metavar="S", help="simulated seconds, same as --set horizon_s=S")
@@ -175,7 +175,7 @@ def tune(options: argparse.Namespace) -> str:
     from wisp_gym import evaluation, scenario
 
     loaded = scenario.load(options.scenario, overrides(options))
-    tuning = evaluation.Tuning() if options.seeds is None else evaluation.Tuning(seeds=options.seeds)
+    tuning = evaluation.default_tuning(loaded, options.seeds)
     path = (options.out or evaluation.TUNED_FOLDER) / evaluation.record_name(loaded)
     evaluation.check_writable(path.parent, [path.name])
     with progress_bar() as progress:

@@ -32,7 +32,7 @@ from wisp_gym.evaluation import (
     workers,
 )
 from wisp_gym.evaluation.search import Action, Search, Space, Worth, starts
-from wisp_gym.evaluation.tune import search_scenario, tune
+from wisp_gym.evaluation.tune import default_tuning, search_scenario, tune
 from wisp_gym.scenario import Scenario
 from wisp_gym.world import World, draw_world
 
@@ -178,6 +178,13 @@ def test_runs_of_three_agreements_are_drafted_three_tokens_at_a_time(monkeypatch
     best = tune(one_class, dataclasses.replace(QUICK, finalists=1)).ranked()[0].values
     assert best[6] == 3
     assert best[3] == 0  # a stop level cuts drafts that would be accepted
+
+
+def test_worlds_that_draw_their_own_load_are_searched_in_more_of_them(crowded: Scenario) -> None:
+    ranged = scenario.load(crowded, ["ranges.devices=[4, 40]"])
+    plain, wide = default_tuning(crowded), default_tuning(ranged)
+    assert (len(wide.seeds), wide.fresh) == (2 * len(plain.seeds), 2 * plain.fresh)
+    assert default_tuning(ranged, [3, 5]).seeds == (3, 5)
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from wisp_gym.evaluation.spec import Candidates, Progress, Resolve, Row, RowSpec
 from wisp_gym.evaluation.statistics import Estimate
 from wisp_gym.evaluation.summary import PolicySummary, summarise
 from wisp_gym.evaluation.table import render
-from wisp_gym.evaluation.tune import TuneRecord, Tuning, tune
+from wisp_gym.evaluation.tune import TuneRecord, Tuning, default_tuning, tune
 from wisp_gym.evaluation.tune_table import render_record
 
 __all__ = [
@@ -39,6 +39,7 @@ __all__ = [
     "choose",
     "compare",
     "default_folder",
+    "default_tuning",
     "evaluate_row",
     "evaluate_world",
     "evaluate_worlds",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from wisp_gym import scenario as scenarios
@@ -102,6 +102,16 @@ class TuneRecord:
         return sorted(self.tried, key=Trial.worth, reverse=True)
 
 
+def default_tuning(scenario: Scenario, seeds: Sequence[int] | None = None) -> Tuning:
+    """Return how a scenario is searched: where every world draws its own load, in twice as many worlds.
+
+    :param scenario: to be searched
+    :param seeds: of the training worlds; the default if left out
+    """
+    tuning = Tuning(seeds=tuple(range(8)), fresh=16) if scenario.ranges.given() else Tuning()
+    return tuning if seeds is None else replace(tuning, seeds=tuple(seeds))
+
+
 class _Tries:
     """Tries actions in training worlds and keeps what came out."""
 
@@ -151,12 +161,12 @@ def tune(
     full horizon; the best there wins.
 
     :param scenario: at the load of the comparison to come
-    :param tuning: how; the default if left out
+    :param tuning: how; `default_tuning` if left out
     :param jobs: processes at most; the record does not depend on it
     :param progress: told how many runs are done, and of how many at most
     :raises InputError: settings that cannot be used
     """
-    tuning = Tuning() if tuning is None else tuning
+    tuning = default_tuning(scenario) if tuning is None else tuning
     shorter = search_scenario(scenario)
     with Workers(jobs) as workers:
         tries = _Tries(shorter, tuning, workers, progress)
