@@ -5,6 +5,8 @@ python evaluate.py --policy wisp:best predictor+fcfs runs/ppo-quickstart-s0 --se
 python evaluate.py --policy wisp sled centralized --scenario trace --set workload.trace=FILE.csv
 python evaluate.py --capacity --policy wisp sled centralized --scenario paper-qwen3-32b-a100 --plot
 python evaluate.py --plot-from results/FOLDER
+python evaluate.py --tune --scenario quickstart
+python evaluate.py --policy wisp:late=urgent wisp:late=last tuned hindsight random runs/ppo-quickstart-s0
 """
 
 from __future__ import annotations
@@ -30,6 +32,7 @@ MOST_SEEDS = 100_000
 POLICIES_HELP = """policies:
   wisp  wisp:late=urgent,deadline=timeline  wisp:best  sled  sled:confidence  centralized  centralized:rtc
   fixed:K  random  DIR (a trained model)  DRAFTER+SCHEDULER, as in predictor+fcfs
+  action:R,B,L,S,C1,C2,C3,C4 (one action of EdgeCloud-v0)  tuned  hindsight (bounds, docs/bounds.md)
   drafters: none  fixed:K  confidence[:threshold]  predictor[:recall]  random  file.py:Class
   schedulers: fcfs  edf  density  static[:size]  continuous[:rtc]  slo-aware[:late=...]  random  file.py:Class
 
@@ -94,9 +97,8 @@ def parser() -> argparse.ArgumentParser:
     add(
         "--seeds",
         type=seed_list,
-        default="5",
         metavar="N|A,B,...",
-        help="worlds 0 to N-1, or these (%(default)s)",
+        help="worlds 0 to N-1, or these (5; with --tune 4 training worlds, 8 where each draws its load)",
     )
     add("--devices", metavar="N", help="same as --set fleet.devices=N")
     add("--horizon", metavar="S", help="simulated seconds, same as --set horizon_s=S")
@@ -109,6 +111,11 @@ def parser() -> argparse.ArgumentParser:
         help="change the scenario",
     )
     add("--out", type=Path, metavar="DIR", help="folder of the files (results/<scenario>-<policies>)")
+    add(
+        "--tune",
+        action="store_true",
+        help="search the best constant action; keep the record (results/tuned), where `tuned` finds it",
+    )
     add("--per-class", action="store_true", help="show attainment and goodput of every SLO class")
     add(
         "--jobs",
@@ -142,7 +149,13 @@ def check_together(options: argparse.Namespace) -> None:
     """Refuse options that contradict each other."""
     many, old = options.capacity or options.loads is not None, options.plot_from is not None
     wrong = [
-        (not old and not options.policy, "--policy: at least one is needed"),
+        (not old and not options.tune and not options.policy, "--policy: at least one is needed"),
+        (options.tune and bool(options.policy), "--tune searches constant actions: no --policy"),
+        (options.tune and options.per_class, "--tune shows no classes: no --per-class"),
+        (
+            options.tune and (many or old or options.plot),
+            "--tune stands alone: no --capacity, --loads, --plot",
+        ),
         (old and bool(options.policy), "--plot-from draws what is there: no --policy"),
         (old and many, "--plot-from draws what is there: no --capacity, no --loads"),
         (options.capacity and options.loads is not None, "--capacity finds the loads itself: no --loads"),
@@ -169,6 +182,8 @@ def run(options: argparse.Namespace, command: Sequence[str]) -> str:
         return draw(options.plot_from)
     if options.capacity or options.loads is not None:
         return run_loads(options, command)
+    if options.tune:
+        return tune(options)
     started = datetime.now(UTC)
     from baselines import candidates, resolve
     from wisp_gym import evaluation, scenario
@@ -180,7 +195,13 @@ def run(options: argparse.Namespace, command: Sequence[str]) -> str:
     jobs = options.jobs or evaluation.usable_cores()
     with progress_bar() as progress:
         comparison = evaluation.compare(
-            loaded, options.policy, options.seeds, resolve, candidates, jobs=jobs, progress=progress
+            loaded,
+            options.policy,
+            options.seeds or seed_list("5"),
+            resolve,
+            candidates,
+            jobs=jobs,
+            progress=progress,
         )
     table = evaluation.render(comparison, options.per_class)
     evaluation.save(comparison, folder, resolve, command, jobs, started)
@@ -206,7 +227,7 @@ def run_loads(options: argparse.Namespace, command: Sequence[str]) -> str:
     )
     evaluation.check_writable(folder, ("capacity.csv", "capacity.json", "loads.csv", "manifest.json"))
     jobs = options.jobs or evaluation.usable_cores()
-    who, seeds = (options.policy, kinds), options.seeds
+    who, seeds = (options.policy, kinds), options.seeds or seed_list("5")
     try:
         with progress_bar() as progress:
             place = evaluation.Workplace(folder, jobs, progress)
@@ -235,6 +256,20 @@ def draw(folder: Path) -> str:
         told = f"plots cannot be written ({error.strerror}); the results stand"
         raise InputError(f"{folder / plots.FOLDER}: {told}") from None
     return f"{len(drawn)} plots, PDF and PNG, are in {folder / plots.FOLDER}"
+
+
+def tune(options: argparse.Namespace) -> str:
+    """Search the best constant action, store the record, and return what to show."""
+    from wisp_gym import evaluation, scenario
+
+    loaded = scenario.load(options.scenario, overrides(options))
+    tuning = evaluation.default_tuning(loaded, options.seeds)
+    path = (options.out or evaluation.TUNED_FOLDER) / evaluation.record_name(loaded)
+    evaluation.check_writable(path.parent, [path.name])
+    with progress_bar() as progress:
+        record = evaluation.tune(loaded, tuning, options.jobs or evaluation.usable_cores(), progress)
+    evaluation.store(record, path)
+    return f"{evaluation.render_record(record)}\n\nthe record is {path}"
 
 
 @contextmanager

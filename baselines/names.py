@@ -18,6 +18,11 @@ random
     random + random
 DRAFTER+SCHEDULER
     any pair, as in predictor+fcfs
+action:R,B,L,S,C1,C2,C3,C4
+    one action of EdgeCloud-v0 at every dispatch: requests, budget, rule, stop and the caps of the four
+    classes, as in action:8,0,4,3,8,8,8,8
+tuned, hindsight
+    bounds: the best constant action on training worlds, and on each of the very worlds compared
 DIR
     a trained model: a folder with model.safetensors and model.json, or either file
 
@@ -35,11 +40,21 @@ from typing import cast
 
 from baselines import drafters, schedulers, settings
 from baselines.files import is_class_name, load_controller
+from wisp_gym.envs.constant import constant_policy, parse_action
 from wisp_gym.errors import InputError, unknown
+from wisp_gym.evaluation.bounds import BOUNDS
 from wisp_gym.pipeline import Drafter, DrafterRule, Policy, Scheduler, SchedulerRule
 
 MODEL_FILES = ("model.safetensors", "model.json")
-FORMS = ("wisp:best", "fixed:K", "DRAFTER+SCHEDULER", "DIR of a trained model")
+FORMS = (
+    "wisp:best",
+    "tuned",
+    "hindsight",
+    "action:R,B,L,S,C1,C2,C3,C4",
+    "fixed:K",
+    "DRAFTER+SCHEDULER",
+    "DIR of a trained model",
+)
 
 
 def candidates(name: str) -> tuple[str, ...]:
@@ -72,6 +87,8 @@ def resolve(name: str) -> Policy:
     if is_class_name(name):
         raise InputError(f"policy {name!r}: half a policy; pair it, as in predictor+{name} or {name}+fcfs")
     head, _, options = name.partition(":")
+    if name in BOUNDS:
+        raise InputError(f"policy {name!r} is searched for in a scenario's worlds: evaluate.py does so")
     if head not in POLICIES:
         raise unknown("policy", name, (*POLICIES, *FORMS))
     return POLICIES[head](options)
@@ -144,6 +161,11 @@ def _fixed(options: str) -> Policy:
     return Policy(f"fixed:{options}", drafters.fixed(options), schedulers.fcfs(""))
 
 
+def _action(options: str) -> Policy:
+    """Return one action of EdgeCloud-v0 at every dispatch."""
+    return constant_policy(parse_action(options))
+
+
 def _random(options: str) -> Policy:
     """Return random drafts, verified in random order."""
     return Policy("random", drafters.random(options), schedulers.random(options))
@@ -154,5 +176,6 @@ POLICIES: Mapping[str, Callable[[str], Policy]] = {
     "sled": _sled,
     "centralized": _centralized,
     "fixed": _fixed,
+    "action": _action,
     "random": _random,
 }

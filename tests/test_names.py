@@ -199,4 +199,4 @@ def test_a_folder_with_a_model_is_a_policy(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_every_name_of_the_help_exists() -> None:
-    assert set(names.POLICIES) == {"wisp", "sled", "centralized", "fixed", "random"}
+    assert set(names.POLICIES) == {"wisp", "sled", "centralized", "fixed", "action", "random"}

@@ -6,22 +6,30 @@ so over fleets of many sizes. Pictures are `wisp_gym.evaluation.plots`, which al
 """
 
 from wisp_gym.evaluation.best import Choice, choose
+from wisp_gym.evaluation.bounds import BOUNDS, Bounds
 from wisp_gym.evaluation.capacity import Capacity, CapacityStudy, measure_capacity
 from wisp_gym.evaluation.compare import Comparison, compare
 from wisp_gym.evaluation.fleets import FleetKind, at_load, fleet_kinds
+from wisp_gym.evaluation.hindsight import hindsight
 from wisp_gym.evaluation.load_runner import Workplace
 from wisp_gym.evaluation.load_save import save_capacity, save_loads
 from wisp_gym.evaluation.load_sweep import LoadSweep, parse_loads, sweep_loads
 from wisp_gym.evaluation.load_table import render_capacity, render_loads
 from wisp_gym.evaluation.output import check_writable, default_folder
+from wisp_gym.evaluation.record import TUNED_FOLDER, record_name, store, stored
 from wisp_gym.evaluation.runner import evaluate_row, evaluate_world, evaluate_worlds, usable_cores
 from wisp_gym.evaluation.save import save
 from wisp_gym.evaluation.spec import Candidates, Progress, Resolve, Row, RowSpec, Split
 from wisp_gym.evaluation.statistics import Estimate
 from wisp_gym.evaluation.summary import PolicySummary, summarise
 from wisp_gym.evaluation.table import render
+from wisp_gym.evaluation.tune import TuneRecord, Tuning, default_tuning, tune
+from wisp_gym.evaluation.tune_table import render_record
 
 __all__ = [
+    "BOUNDS",
+    "TUNED_FOLDER",
+    "Bounds",
     "Candidates",
     "Capacity",
     "CapacityStudy",
@@ -36,25 +44,34 @@ __all__ = [
     "Row",
     "RowSpec",
     "Split",
+    "TuneRecord",
+    "Tuning",
     "Workplace",
     "at_load",
     "check_writable",
     "choose",
     "compare",
     "default_folder",
+    "default_tuning",
     "evaluate_row",
     "evaluate_world",
     "evaluate_worlds",
     "fleet_kinds",
+    "hindsight",
     "measure_capacity",
     "parse_loads",
+    "record_name",
     "render",
     "render_capacity",
     "render_loads",
+    "render_record",
     "save",
     "save_capacity",
     "save_loads",
+    "store",
+    "stored",
     "summarise",
     "sweep_loads",
+    "tune",
     "usable_cores",
 ]

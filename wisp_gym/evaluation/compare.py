@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wisp_gym.errors import InputError
 from wisp_gym.evaluation.best import Choice, choose
+from wisp_gym.evaluation.bounds import BOUNDS, Bounds, find_bounds
+from wisp_gym.evaluation.record import TUNED_FOLDER
 from wisp_gym.evaluation.runner import evaluate_worlds
 from wisp_gym.evaluation.spec import Candidates, Progress, Resolve, Row, RowSpec, Split
+from wisp_gym.evaluation.tune import Tuning
 
 if TYPE_CHECKING:
     from wisp_gym.scenario import Scenario
@@ -28,6 +32,7 @@ class Comparison:
     :param split: which worlds
     :param rows: world by world, in each the policies in order
     :param choices: for each policy that stood for several candidates, which one was taken
+    :param bounds: the actions behind `tuned` and `hindsight`, where they are among the policies
     """
 
     scenario: Scenario
@@ -36,6 +41,7 @@ class Comparison:
     split: Split
     rows: tuple[Row, ...]
     choices: tuple[Choice, ...] = ()
+    bounds: Bounds | None = None
 
     def metric(self, policy: str, name: str) -> list[float]:
         """Return a metric of one policy, one value a seed.
@@ -60,6 +66,8 @@ def compare(
     *,
     split: Split = "test",
     best_seeds: Sequence[int] = BEST_SEEDS,
+    tuning: Tuning | None = None,
+    records: Path | None = TUNED_FOLDER,
     jobs: int = 1,
     progress: Progress | None = None,
 ) -> Comparison:
@@ -72,13 +80,15 @@ def compare(
     :param candidates: the names that a name stands for
     :param split: which worlds
     :param best_seeds: training worlds on which one of several candidates is chosen
+    :param tuning: how `tuned` is searched for where no record of it is stored
+    :param records: where such records are kept; None: neither read nor kept
     :param jobs: processes at most; the rows do not depend on it
     :param progress: told how many rows are done, and of how many
-    :raises InputError: a name or seed is unknown, missing or given twice
+    :raises InputError: a name or seed is unknown, missing or given twice; a stored record is damaged
     """
     refuse_repeats("policy", policies)
     refuse_repeats("seed", seeds)
-    options = {policy: candidates(policy) for policy in policies}
+    options = {policy: candidates(policy) for policy in policies if policy not in BOUNDS}
     for name in dict.fromkeys(name for names in options.values() for name in names):
         resolve(name)  # a wrong name fails before any work
     choices = {
@@ -86,18 +96,23 @@ def compare(
         for policy, names in options.items()
         if len(names) > 1
     }
-    controllers = {policy: _controller(policy, options[policy], choices) for policy in policies}
+    bounds = find_bounds(
+        scenario, policies, seeds, split, tuning=tuning, folder=records, jobs=jobs, progress=progress
+    )
+
+    def controller(policy: str, seed: int) -> str:
+        """Return the name to resolve for a policy's row."""
+        if bounds is not None and policy in BOUNDS:
+            return bounds.controller(policy, seed)
+        return choices[policy].chosen if policy in choices else options[policy][0]
+
     worlds = [
-        [RowSpec(scenario, policy, controller, seed, split) for policy, controller in controllers.items()]
+        [RowSpec(scenario, policy, controller(policy, seed), seed, split) for policy in policies]
         for seed in seeds
     ]
     rows = evaluate_worlds(worlds, resolve, jobs, progress)
-    return Comparison(scenario, tuple(policies), tuple(seeds), split, tuple(rows), tuple(choices.values()))
-
-
-def _controller(policy: str, names: tuple[str, ...], choices: Mapping[str, Choice]) -> str:
-    """Return the name to resolve for a policy's rows."""
-    return choices[policy].chosen if policy in choices else names[0]
+    chosen = tuple(choices.values())
+    return Comparison(scenario, tuple(policies), tuple(seeds), split, tuple(rows), chosen, bounds)
 
 
 def refuse_repeats(what: str, values: Sequence[str] | Sequence[int]) -> None:

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import wisp_gym
+from wisp_gym.evaluation.bounds import HINDSIGHT, TUNED
 from wisp_gym.evaluation.compare import Comparison
+from wisp_gym.evaluation.json_text import json_bytes
 from wisp_gym.evaluation.spec import Resolve
-from wisp_gym.evaluation.writers import json_bytes
 
 PACKAGES = ("wisp-gym", "numpy", "numba", "llvmlite", "pydantic", "gymnasium", "torch")
 THREAD_VARIABLES = ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "NUMBA_DISABLE_JIT")
@@ -47,6 +48,7 @@ def manifest_json(
             "seeds": comparison.seeds,
             "policies": [_policy(comparison, name, resolve) for name in comparison.policies],
             "choices": [dataclasses.asdict(choice) for choice in comparison.choices],
+            "bounds": None if comparison.bounds is None else comparison.bounds.to_dict(),
             "sha256": dict(files),
         }
     )
@@ -106,8 +108,12 @@ def _git(folder: Path, *words: str) -> str:
 
 
 def _policy(comparison: Comparison, name: str, resolve: Resolve) -> dict[str, Any]:
-    """Return a policy's name and settings."""
+    """Return a policy's name and settings; those of `hindsight` differ from world to world."""
+    if name == HINDSIGHT:
+        return {"policy": name, "controller": "by world: see bounds"}
     chosen = {choice.policy: choice.chosen for choice in comparison.choices}
+    if name == TUNED and comparison.bounds is not None:
+        chosen[name] = comparison.bounds.record.winner
     policy = resolve(chosen.get(name, name))
     halves = {"drafter": policy.drafter, "scheduler": policy.scheduler}
     return {"policy": name, "controller": policy.name} | {key: _half(half) for key, half in halves.items()}

@@ -8,8 +8,9 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
+from functools import partial
 from types import TracebackType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -66,6 +67,10 @@ class Pool:
             yield result
         yield from self._spread(function, items[done:])
 
+    def starmap(self, function: Callable[..., Result], tasks: Sequence[tuple[Any, ...]]) -> Iterator[Result]:
+        """Yield what a function makes of every tuple of arguments, in order; see `map`."""
+        return self.map(partial(_apply, function), tasks)
+
     def _spread(self, function: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
         """Yield the results in order, from processes that always have a few items ahead of them."""
         waiting: deque[Future[Result]] = deque()
@@ -82,6 +87,11 @@ class Pool:
             context = multiprocessing.get_context("spawn")
             self._executor = ProcessPoolExecutor(self.jobs, mp_context=context, initializer=start_worker)
         return self._executor
+
+
+def _apply(function: Callable[..., Result], arguments: tuple[Any, ...]) -> Result:
+    """Call a function with a tuple of arguments."""
+    return function(*arguments)
 
 
 def start_worker() -> None:

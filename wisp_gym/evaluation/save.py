@@ -23,6 +23,7 @@ def save(
     started: datetime,
 ) -> list[Path]:
     """Write the three files and return their paths; results that were there stay until all three are written.
+    A new record behind `tuned` is stored before them.
 
     :param comparison: what was run
     :param folder: made if it is missing
@@ -35,5 +36,7 @@ def save(
     files = {CSV_FILE: metrics_csv(comparison), SUMMARY_FILE: summary_json(comparison)}
     digests = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
     files[MANIFEST_FILE] = manifest_json(comparison, resolve, command, jobs, started, digests)
+    if comparison.bounds is not None:
+        comparison.bounds.keep()
     write_together(folder, files)
     return [folder / name for name in files]

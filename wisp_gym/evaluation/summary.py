@@ -49,7 +49,7 @@ class PolicySummary:
     """One policy over all seeds.
 
     :param policy: name of its rows
-    :param controller: its full name
+    :param controller: its full name; of a policy that has another in every world, how many there are
     :param metrics: every metric over the seeds: the mean, for ratios the ratio of sums, for the longest stall
         the maximum; `attainment_worst` is the mean attainment of the class where that is lowest
     :param goodput: mean goodput (tokens/s) and its own interval
@@ -90,7 +90,7 @@ def _summary(comparison: Comparison, policy: str) -> PolicySummary:
     ratio = paired_ratio(goodput, reference)
     return PolicySummary(
         policy,
-        next(row.controller for row in comparison.rows if row.policy == policy),
+        _controller(comparison, policy),
         _metrics(comparison, policy),
         mean(goodput),
         paired_difference(goodput, reference),
@@ -98,6 +98,12 @@ def _summary(comparison: Comparison, policy: str) -> PolicySummary:
         changes,
         "reference" if policy == first else _verdict(ratio, list(changes.values())),
     )
+
+
+def _controller(comparison: Comparison, policy: str) -> str:
+    """Return the one full name of a policy, or how many there are."""
+    names = dict.fromkeys(row.controller for row in comparison.rows if row.policy == policy)
+    return next(iter(names)) if len(names) == 1 else f"{len(names)} controllers, by world"
 
 
 def _metrics(comparison: Comparison, policy: str) -> dict[str, float]:

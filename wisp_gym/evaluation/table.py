@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from wisp_gym.evaluation.best import Choice
+from wisp_gym.evaluation.bounds import BOUNDS
 from wisp_gym.evaluation.compare import Comparison
 from wisp_gym.evaluation.statistics import Estimate
 from wisp_gym.evaluation.summary import TRADE_POINTS, PolicySummary, summarise
@@ -175,6 +176,7 @@ def notes(comparison: Comparison, summaries: Sequence[PolicySummary]) -> list[st
         if summary.controller != Path(summary.policy).name and not _chosen(comparison, summary.policy)
     ]
     lines += [_choice_note(choice) for choice in comparison.choices]
+    lines += [] if comparison.bounds is None else comparison.bounds.notes(comparison.policies)
     lines += [_trade_note(comparison, summary) for summary in summaries if summary.verdict == "trade"]
     return lines
 
@@ -200,7 +202,7 @@ def _length_note(comparison: Comparison) -> list[str]:
 
 def _chosen(comparison: Comparison, policy: str) -> bool:
     """Say whether a policy was chosen among candidates."""
-    return any(choice.policy == policy for choice in comparison.choices)
+    return policy in BOUNDS or any(choice.policy == policy for choice in comparison.choices)
 
 
 def _choice_note(choice: Choice) -> str:

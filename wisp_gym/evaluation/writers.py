@@ -5,11 +5,11 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
-import json
 import math
 from typing import Any
 
 from wisp_gym.evaluation.compare import Comparison
+from wisp_gym.evaluation.json_text import json_bytes
 from wisp_gym.evaluation.statistics import CONFIDENCE, Estimate
 from wisp_gym.evaluation.summary import PolicySummary, summarise
 
@@ -49,6 +49,7 @@ def summary_json(comparison: Comparison) -> bytes:
             "confidence": CONFIDENCE,
             "policies": [_policy(summary) for summary in summarise(comparison)],
             "choices": [dataclasses.asdict(choice) for choice in comparison.choices],
+            "bounds": None if comparison.bounds is None else comparison.bounds.to_dict(),
         }
     )
 
@@ -72,21 +73,3 @@ def _policy(summary: PolicySummary) -> dict[str, Any]:
 def estimate_dict(estimate: Estimate) -> dict[str, float]:
     """Return a figure with its interval."""
     return {"value": estimate.value, "low": estimate.low, "high": estimate.high, "seeds": estimate.seeds}
-
-
-def json_bytes(content: dict[str, Any]) -> bytes:
-    """Return JSON in which undefined numbers are null and others have 12 significant digits."""
-    return (json.dumps(_jsonable(content), indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode(
-        "utf-8", "backslashreplace"
-    )
-
-
-def _jsonable(value: Any) -> Any:
-    """Return a value with its numbers made fit for JSON."""
-    if isinstance(value, dict):
-        return {str(key): _jsonable(entry) for key, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return [_jsonable(entry) for entry in value]
-    if isinstance(value, float):
-        return float(format(value, ".12g")) if math.isfinite(value) else None
-    return value
