@@ -10,6 +10,7 @@ import pytest
 from core import pair
 
 from wisp_gym import profiles, scenario
+from wisp_gym.errors import InputError
 from wisp_gym.metrics import measure
 from wisp_gym.pipeline import DrafterRule, SchedulerRule, Simulation
 from wisp_gym.profiles.catalogue import MARK, catalogue
@@ -174,6 +175,17 @@ def test_streams_survive_as_published(name: str) -> None:
         counts = np.concatenate([streams.fixed_k_rounds(row, table.k) for row in drawn])
         ours = [np.mean(counts > i) for i in range(table.k)]
         assert ours == pytest.approx(table.values, abs=0.03), table.k
+
+
+def test_an_unknown_server_lists_those_nearest_and_counts_the_rest() -> None:
+    with pytest.raises(InputError) as caught:
+        profiles.server("llama-70b-h100x4")
+    message = str(caught.value)
+    listed = [server.name for server in SERVERS if server.name in message]
+    assert "did you mean 'llama-3-70b-h100x4'" in message
+    assert "qwen3-32b-rtxpro6000x2" not in listed
+    assert f"and {len(SERVERS) - len(listed)} more" in message
+    assert len(message) < 300
 
 
 def rows_of(page: str) -> dict[str, list[str]]:
