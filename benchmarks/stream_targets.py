@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -48,12 +49,14 @@ def lengths(targets: list[Target]) -> tuple[list[int], list[int]]:
 
 
 def _task_targets(profile: profiles.AcceptanceProfile) -> list[Target]:
-    """Return targets for every entry of every survival table."""
-    return [
-        Target(f"survival_k{entry.k}_{i + 1}", value, value - 0.02, value + 0.02)
-        for entry in profile.survival
-        for i, value in enumerate(entry.values)
-    ]
+    """Return targets for every entry of every survival table: within 0.02, or a standard error if larger."""
+    targets = []
+    for entry in profile.survival:
+        for i, value in enumerate(entry.values):
+            error = math.sqrt(value * (1.0 - value) / entry.rounds) if entry.rounds else 0.0
+            half = max(0.02, error)
+            targets.append(Target(f"survival_k{entry.k}_{i + 1}", value, value - half, value + half))
+    return targets
 
 
 def _mixed_targets(profile: profiles.AcceptanceProfile) -> list[Target]:

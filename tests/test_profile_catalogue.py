@@ -146,19 +146,19 @@ def test_networks_assembled_by_hand_or_by_distance_are_flagged() -> None:
 
 @pytest.mark.parametrize("accepted", PAIRS, ids=lambda accepted: accepted.name)
 def test_streams_reach_the_published_figures(accepted: profiles.AcceptanceProfile) -> None:
-    """As the fit recorded it: rates within 0.02, tables within 0.02, or 0.05 where few rounds were logged."""
+    """As the fit recorded it: within 0.02, or 0.05 where only some hundreds of rounds were logged."""
     assert accepted.fitted.reached is not None
     reached = accepted.fitted.reached.values
     for rate in accepted.acceptance_rate:
-        assert reached[f"alpha_{rate.k}"] == pytest.approx(rate.value, abs=0.02)
-        assert accepted.expected_accepted[rate.k] / rate.k == pytest.approx(
-            reached[f"alpha_{rate.k}"], abs=1e-3
-        )
+        streams_rate = accepted.expected_accepted[rate.k] / rate.k
+        assert streams_rate == pytest.approx(reached[f"alpha_{rate.k}"], abs=1e-3)
+        assert streams_rate == pytest.approx(rate.value, abs=0.02)
     for table in () if accepted.acceptance_rate else accepted.survival:
         assert table.rounds is not None
-        assert reached[f"survival_gap_k{table.k}"] <= (0.0205 if table.rounds > 10_000 else 0.05)
-        mean = np.mean(table.values)
-        assert accepted.expected_accepted[table.k] / table.k == pytest.approx(mean, abs=0.02)
+        band = 0.0205 if table.rounds > 10_000 else 0.05
+        assert reached[f"survival_gap_k{table.k}"] <= band
+        streams_rate = accepted.expected_accepted[table.k] / table.k
+        assert streams_rate == pytest.approx(np.mean(table.values), abs=band)
 
 
 @pytest.mark.parametrize("name", ["qwen3-1.7b-qwen3-32b-mt-bench", "llama-3.2-1b-llama-3-70b-instructcoder"])
