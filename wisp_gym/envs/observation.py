@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from wisp_gym._jit import kernel
-from wisp_gym.envs.action import NAMES, SIZES, wisp_action
+from wisp_gym.envs.action import SIZES, wisp_action
 from wisp_gym.envs.features import ACTION_AT, GROUP_SIZE, SERVER_AT, SIZE
 from wisp_gym.pipeline.accounting import settle_all
 from wisp_gym.pipeline.simulation import Simulation
@@ -20,6 +20,11 @@ from wisp_gym.world.types import GROUPS, WorldArrays
 
 RECENT_S = 10.0
 """Time constant of the recent averages."""
+
+SUMS = 11
+"""What is added up for each class, see `add_device`."""
+
+_SCALE = np.array(SIZES, np.float32) - np.float32(1)
 
 MEMORY = np.dtype(
     [
@@ -87,6 +92,15 @@ def squash(count: float, half: float) -> float:
 
 
 @kernel
+def fleet_size(world: WorldArrays) -> float:
+    """Return the number of devices; of an arrival profile, its nominal sessions at the peak."""
+    size = 0.0
+    for g in range(GROUPS):
+        size += world.groups[g]["devices"]
+    return size
+
+
+@kernel
 def add_device(world: WorldArrays, state: State, d: int, sums: Any, least: Any) -> None:
     """Add what the server knows of one device to its class's sums (columns below)."""
     mine, g = state.devices[d], world.devices[d]["group"]
@@ -131,11 +145,11 @@ def write_group(
         return
     active, queued, away = sums[g, 0], sums[g, 5], sums[g, 3]
     row = obs[g * GROUP_SIZE : (g + 1) * GROUP_SIZE]
-    row[0] = devices / len(world.devices)
+    row[0] = share(devices, fleet_size(world))
     row[1] = min(group["rate_tps"] / 10.0, 2.0)
-    row[2] = active / devices
-    row[3] = queued / devices
-    row[4] = away / devices
+    row[2] = share(active, devices)
+    row[3] = share(queued, devices)
+    row[4] = share(away, devices)
     row[5] = share(sums[g, 8], queued)
     row[6] = share(sums[g, 9], queued)
     row[7] = min(sums[g, 7] / queued / 8.0, 4.0) if queued > 0.0 else 0.0
@@ -174,7 +188,7 @@ def write_server(world: WorldArrays, state: State, memory: Any, sums: Any, obs: 
     row[8] = squash(limit, 16.0)
     row[9] = min(1e-9 * (world.pass_ns[1] + server["base_ns"]) / 0.1, 4.0)
     row[10] = min(load / 1000.0, 4.0)
-    row[11] = squash(len(world.devices), 64.0)
+    row[11] = squash(fleet_size(world), 64.0)
 
 
 @kernel
@@ -193,6 +207,13 @@ def write_observation(
 
 
 @kernel
+def write_last_action(taken: Any, obs: Any) -> None:
+    """Write the last action over its greatest value.  `taken` (8,), `obs` (SIZE,)"""
+    for i in range(len(_SCALE)):
+        obs[ACTION_AT + i] = np.float32(taken[i]) / _SCALE[i]
+
+
+@kernel
 def share_behind(world: WorldArrays, state: State) -> float:
     """Return the share of devices whose running session has fewer of its settled tokens on time than its
     class asks for."""
@@ -204,7 +225,7 @@ def share_behind(world: WorldArrays, state: State) -> float:
             least = world.groups[world.devices[d]["group"]]["on_time_share"] * outcome["settled"]
             if outcome["finished"] == 0 and outcome["on_time"] < least:
                 behind += 1
-    return behind / len(world.devices) if len(world.devices) > 0 else 0.0
+    return share(behind, fleet_size(world))
 
 
 class Observer:
@@ -218,9 +239,8 @@ class Observer:
         self.memory: npt.NDArray[Any] = np.zeros(1, MEMORY)
         self.recent: npt.NDArray[Any] = np.zeros(GROUPS, RECENT)
         self.last = wisp_action()
-        self._sums = np.zeros((GROUPS, 11))
+        self._sums = np.zeros((GROUPS, SUMS))
         self._least = np.zeros(GROUPS)
-        self._scale = np.array(SIZES, np.float32) - 1
 
     def update(self) -> None:
         """Settle all tokens due before now and move the recent averages on."""
@@ -236,9 +256,5 @@ class Observer:
         obs = np.empty(SIZE, np.float32)
         world, state = self.simulation.world.arrays, self.simulation.state
         write_observation(world, state, self.memory[0], self.recent, self._sums, self._least, obs)
-        obs[ACTION_AT : ACTION_AT + len(NAMES)] = self.last / self._scale
+        write_last_action(self.last, obs)
         return obs
-
-    def cost(self) -> float:
-        """Return the share of devices that are behind now."""
-        return float(share_behind(self.simulation.world.arrays, self.simulation.state))

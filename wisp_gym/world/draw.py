@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -12,18 +11,21 @@ import numpy.typing as npt
 from wisp_gym._jit import compiled
 from wisp_gym.errors import InputError
 from wisp_gym.scenario import Scenario
+from wisp_gym.world.arrivals import Arrivals, first_lengths
 from wisp_gym.world.fleet import Laws, assign_groups, cannot_hold, draw_devices, slowest_speeds
 from wisp_gym.world.network import link_tables
+from wisp_gym.world.ranges import Variant, draw_variant
 from wisp_gym.world.rng import CAUSE_STREAM, key, normal_quantile
 from wisp_gym.world.server import pass_curve_ns, server_record
 from wisp_gym.world.sessions import MAX_POSITIONS, lognormal_parameters, plan_sessions
-from wisp_gym.world.streams import draw_stream, stream_params
+from wisp_gym.world.streams import draw_stream, shifted, stream_params
 from wisp_gym.world.types import CELLS, DEVICE, GROUP, GROUPS, SESSION, World, WorldArrays
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
 FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.integer[Any]]
 
 MAX_DEVICES = 65_536
 """Largest fleet, as in a scenario file."""
@@ -83,12 +85,6 @@ def group_records(scenario: Scenario) -> npt.NDArray[Any]:
     return records
 
 
-def cumulative(shares: Sequence[float]) -> FloatArray:
-    """Return shares as a cumulative distribution."""
-    weights = np.asarray(shares, np.float64)
-    return np.cumsum(weights / weights.sum())
-
-
 def noise_factors(cv: float) -> FloatArray:
     """Return equally likely factors on a pass's time: log-normal with this coefficient of variation, mean
     one.  # (4096,)"""
@@ -119,15 +115,16 @@ class Template:
         self.expected = np.asarray(self.acceptance.expected_accepted, np.float64)
         self.estimator: FloatArray | None = None  # fitted when a scheduler plans with it
         self.spread = np.log([kind.speed_spread for kind in self.laws.kinds])
+        self.arrivals = Arrivals(scenario) if scenario.workload.kind == "arrivals" else None
 
-    def devices(self, scenario: Scenario, seed: np.uint64, count: int) -> npt.NDArray[Any]:
-        """Draw a fleet.  # (count,) DEVICE"""
+    def devices(self, scenario: Scenario, seed: np.uint64, count: int, drawn: Variant) -> npt.NDArray[Any]:
+        """Draw a fleet with the shares that the world drew.  # (count,) DEVICE"""
         devices = np.zeros(count, DEVICE)
         groups = np.empty(count, np.int64)
-        assign_groups(np.asarray(scenario.classes.shares, np.float64), groups)
+        assign_groups(drawn.shares, groups)
         devices["group"] = groups
         laws = self.laws
-        shares = (laws.kind_shares, laws.network_shares)
+        shares = (np.cumsum(drawn.mix), np.cumsum(drawn.networks))
         failed = draw_devices(seed, devices, *shares, self.spread, self.slowest)
         if failed >= 0:
             raise cannot_hold(scenario, int(groups[failed]))
@@ -147,8 +144,6 @@ def _laws(scenario: Scenario, stream: FloatArray) -> Laws:
     return Laws(
         kinds=kinds,
         networks=networks,
-        kind_shares=cumulative([part.share for part in fleet.mix]),
-        network_shares=cumulative([part.share for part in fleet.networks]),
         draft_s=np.array([1.0 / kind.decode_tps(fleet.draft) for kind in kinds]),
         prefill_s=np.array([1.0 / kind.prefill_tps(fleet.draft) for kind in kinds]),
         lengths=np.array(
@@ -197,16 +192,14 @@ def _closed_sessions(
     return sessions, positions
 
 
-def _trace_sessions(scenario: Scenario, devices: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], int]:
+def _open_sessions(
+    devices: npt.NDArray[Any], start_ns: IntArray, prompt: IntArray, length: IntArray
+) -> tuple[npt.NDArray[Any], int]:
     """Sessions of an open loop, one for each device, and the positions of their streams."""
-    requests = scenario.requests
-    assert requests is not None
     count = len(devices)
     sessions = np.zeros(count, SESSION)
     sessions["device"] = np.arange(count)
-    sessions["prompt"] = requests.prompt_tokens[:count]
-    sessions["length"] = requests.output_tokens[:count]
-    sessions["start_ns"] = requests.arrival_ns[:count]
+    sessions["prompt"], sessions["length"], sessions["start_ns"] = prompt, length, start_ns
     ends = np.cumsum(sessions["length"])
     sessions["offset"] = ends - sessions["length"]
     devices["first_session"], devices["sessions"] = np.arange(count), 1
@@ -228,14 +221,44 @@ def _check_draw(scenario: Scenario, seed: int, devices: int | None) -> None:
         raise InputError(f"world seed: {seed}; allowed: 0 to 2^64 - 1")
     if devices is None:
         return
-    if scenario.requests is not None:
-        raise InputError(f"devices: {devices}; allowed: none, as a trace brings a device with each request")
+    if scenario.open_loop:
+        raise InputError(f"devices: {devices}; allowed: none, as each arrival has its own device")
     if not 1 <= devices <= MAX_DEVICES:
         raise InputError(f"devices: {devices}; allowed: 1 to {MAX_DEVICES}")
 
 
+def _draw_fleet(
+    scenario: Scenario,
+    template: Template,
+    seed: np.uint64,
+    drawn: Variant,
+    count: int,
+    horizon_ns: int,
+    begin_s: float,
+) -> tuple[npt.NDArray[Any], npt.NDArray[Any], int]:
+    """Devices (`count` in a closed loop), their sessions, and the positions of the streams of these."""
+    if template.arrivals is not None:
+        start_ns = template.arrivals.draw_ns(seed, begin_s, horizon_ns)
+        prompt, length = np.empty_like(start_ns), np.empty_like(start_ns)
+        first_lengths(seed, template.laws.lengths[0], template.laws.lengths[1], prompt, length)
+        fleet = template.devices(scenario, seed, len(start_ns), drawn)
+        return fleet, *_open_sessions(fleet, start_ns, prompt, length)
+    if scenario.requests is not None:
+        requests = scenario.requests
+        early = slice(int(np.searchsorted(requests.arrival_ns, horizon_ns)))
+        fleet = template.devices(scenario, seed, early.stop, drawn)
+        columns = (requests.arrival_ns[early], requests.prompt_tokens[early], requests.output_tokens[early])
+        return fleet, *_open_sessions(fleet, *columns)
+    fleet = template.devices(scenario, seed, count, drawn)
+    return fleet, *_closed_sessions(scenario, template, seed, fleet, horizon_ns)
+
+
 def draw_world(
-    scenario: Scenario, seed: int, devices: int | None = None, horizon_s: float | None = None
+    scenario: Scenario,
+    seed: int,
+    devices: int | None = None,
+    horizon_s: float | None = None,
+    begin_s: float = 0.0,
 ) -> World:
     """Draw the world of a scenario: fleet, sessions, token streams; link delays and server noise by address.
 
@@ -245,26 +268,26 @@ def draw_world(
     :param seed: from `world_seed`, 0 to 2^64 - 1
     :param devices: instead of the scenario's (closed loop only)
     :param horizon_s: instead of the scenario's, s
+    :param begin_s: where in the arrival profile the world starts, s (0 without a profile)
     :raises InputError: a class that no device can hold, a seed or number of devices out of range
     """
     _check_draw(scenario, seed, devices)
     template = template_of(scenario)
     horizon_ns = round(1e9 * (scenario.horizon_s if horizon_s is None else horizon_s))
-    world = np.uint64(seed)
-    if scenario.requests is None:
-        fleet = template.devices(scenario, world, scenario.fleet.devices if devices is None else devices)
-        sessions, positions = _closed_sessions(scenario, template, world, fleet, horizon_ns)
-    else:
-        arrived = int(np.searchsorted(scenario.requests.arrival_ns, horizon_ns))
-        fleet = template.devices(scenario, world, arrived)
-        sessions, positions = _trace_sessions(scenario, fleet)
+    world, drawn = np.uint64(seed), draw_variant(scenario, seed)
+    count = drawn.devices if devices is None else devices
+    fleet, sessions, positions = _draw_fleet(scenario, template, world, drawn, count, horizon_ns, begin_s)
     accepts = np.empty(positions, np.uint8)
     signals = np.empty((4, positions), np.float32)
     off_signals = np.empty((4, positions), np.float32)
     first = np.ascontiguousarray(fleet["first_session"])
-    draw_streams(world, sessions, first, template.laws.stream, accepts, signals, off_signals)
+    stream = shifted(template.laws.stream, drawn.acceptance_shift)
+    draw_streams(world, sessions, first, stream, accepts, signals, off_signals)
     groups = template.groups.copy()
     groups["devices"] = np.bincount(fleet["group"], minlength=GROUPS)
+    if template.arrivals is not None:
+        peak = template.arrivals.peak_devices()
+        groups["devices"] = np.pad(peak, (0, GROUPS - len(peak)))
     arrays = WorldArrays(
         seed=np.array([world]),
         devices=fleet,
