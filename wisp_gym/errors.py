@@ -22,8 +22,14 @@ class InputError(ValueError):
         )
 
 
+LONGEST_LIST = 160
+"""Characters of a list of names in a message."""
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return a phrase that lists the known names and, where one is close, suggests it.
+
+    Where the names are too many for a line, those nearest to `name` are listed.
 
     :param name: what was asked for
     :param known: the names that exist
@@ -31,7 +37,18 @@ def nearest(name: str, known: Iterable[str]) -> str:
     names = sorted(known)
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     hint = f"did you mean {close[0]!r}? " if close else ""
-    return f"{hint}known: {', '.join(names) if names else 'none'}"
+    return f"{hint}known: {_listed(name, names)}"
+
+
+def _listed(name: str, names: list[str]) -> str:
+    """Return all the names, or as many of the nearest as a line holds and how many there are beside them."""
+    if len(", ".join(names)) <= LONGEST_LIST:
+        return ", ".join(names) or "none"
+    ranked = sorted(names, key=lambda other: -difflib.SequenceMatcher(None, name, other).ratio())
+    shown = 1
+    while len(", ".join(ranked[: shown + 1])) <= LONGEST_LIST:
+        shown += 1
+    return f"{', '.join(sorted(ranked[:shown]))} and {len(names) - shown} more"
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> InputError:
