@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import cast
 
 import numpy as np
 import torch
 from stable_baselines3.common.callbacks import BaseCallback
 
+from agents.environment import TrainingEnvironments
+from agents.validation import COLUMNS
 from wisp_gym.envs.action import NAMES
 
 EPISODE_METRICS: Mapping[str, str] = {
@@ -37,6 +39,7 @@ STEP_VALUES: Mapping[str, str] = {
     "dt_s": "simulated time between two decisions, in seconds",
     "cost": "share of the devices that are behind their timeline",
     "forced_share": "share of the decisions in which the action was masked and read as another",
+    "reward": "reward of a decision",
 }
 
 
@@ -44,36 +47,42 @@ class TrainingCurves(BaseCallback):
     """Records the episodes' metrics, the step's values and the actions taken, once per rollout.
 
     Means are over the rollout; an episode counts in the rollout in which it ends. Metrics that are NaN in an
-    episode (a class that is absent) are left out.
+    episode (a class that is absent) are left out. It must come before callbacks that change rewards.
     """
 
+    def _on_rollout_start(self) -> None:
+        self._steps, self._sums = 0, np.zeros(len(STEP_VALUES))
+
     def _on_step(self) -> bool:
-        for info in self.locals["infos"]:
-            self._record("step/dt_s", info["dt"])
-            self._record("step/cost", info["cost"])
-            self._record("step/forced_share", float(info["forced"]))
-            for term, value in info["terms"].items():
-                self._record(f"reward/{term}", value)
-            for name in EPISODE_METRICS.keys() & info.get("episode_metrics", {}).keys():
-                self._record(f"episode/{name}", info["episode_metrics"][name])
+        step = cast(TrainingEnvironments, self.training_env).last_step
+        self._steps += 1
+        for at, values in enumerate((step.dt, step.cost, step.forced, self.locals["rewards"])):
+            self._sums[at] += values.mean()
+        if self.locals["dones"].any():
+            for index in np.flatnonzero(self.locals["dones"]):
+                self._record_episode(self.locals["infos"][index].get("episode_metrics", {}))
         return True
 
     def _on_rollout_end(self) -> None:
+        for name, total in zip(STEP_VALUES, self._sums, strict=True):
+            self.logger.record_mean(f"step/{name}", float(total) / self._steps)
         taken = self.locals["rollout_buffer"].actions  # (steps, environments, components)
         for index, name in enumerate(NAMES):
             choices = taken[..., index]
             self.logger.record(f"action/{name}_mean", float(choices.mean()))
             self.logger.record(f"action/{name}", torch.as_tensor(np.ravel(choices)))
 
-    def _record(self, name: str, value: Any) -> None:
-        if math.isfinite(value):
-            self.logger.record_mean(name, float(value))
+    def _record_episode(self, metrics: Mapping[str, float]) -> None:
+        for name in EPISODE_METRICS.keys() & metrics.keys():
+            if math.isfinite(metrics[name]):
+                self.logger.record_mean(f"episode/{name}", float(metrics[name]))
 
 
 def curve_names() -> dict[str, str]:
-    """Return every name that `TrainingCurves` writes, the reward's terms aside, and what it means."""
+    """Return every name under which a run draws a curve beside the learner's own, and what it means."""
     episodes = {f"episode/{name}": text for name, text in EPISODE_METRICS.items()}
     steps = {f"step/{name}": text for name, text in STEP_VALUES.items()}
     actions = {f"action/{name}": f"choices of the action's component {name}, a histogram" for name in NAMES}
     means = {f"action/{name}_mean": f"mean index chosen for {name}" for name in NAMES}
-    return episodes | steps | actions | means
+    validation = {f"validation/{name}": text for name, text in COLUMNS.items() if name != "timesteps"}
+    return episodes | steps | actions | means | validation

@@ -12,13 +12,15 @@ import numpy as np
 import pytest
 import safetensors.numpy
 import torch
-from known_answer import BEST, COUNTS, SIZE, KnownAnswer, copies
+from known_answer import BEST, COUNTS, SIZE, KnownAnswer, KnownAnswers, copies
 from numpy.typing import NDArray
 from stable_baselines3.common.monitor import Monitor
-from stable_baselines3.common.vec_env import DummyVecEnv
 
-from agents import callbacks, model_file, ppo, training
-from agents.files import claim_folder
+from agents import callbacks, learners, model_file, training
+from agents.boundary import Boundary
+from agents.elapsed_time import ElapsedTimeDiscount
+from agents.files import check_folder
+from agents.progress import Interrupt
 from agents.settings import load_settings
 from agents.spaces import Spaces
 from agents.training import TrainingRun
@@ -27,7 +29,14 @@ from wisp_gym.errors import InputError
 
 def run_in(folder: Path, *changes: str, seed: int = 0) -> TrainingRun:
     folder.mkdir(exist_ok=True)
-    small = ("timesteps=512", "rollout_steps=256", "batch_size=128", "environments=2", "hidden=[16]")
+    small = (
+        "timesteps=512",
+        "rollout_steps=256",
+        "batch_size=128",
+        "environments=2",
+        "hidden=[16]",
+        "validation_every=0",
+    )
     return TrainingRun(
         load_settings("ppo", [*small, *changes]), "quickstart", ("fleet.devices=4",), seed, folder
     )
@@ -94,7 +103,7 @@ def test_an_unknown_agent_names_the_nearest() -> None:
 
 def test_advantages_by_hand() -> None:
     settings = load_settings("ppo", ["environments=1", "rollout_steps=4", "batch_size=4", "gae_lambda=0.5"])
-    buffer = ppo.build(settings, copies(settings, "", (), 0), seed=0).rollout_buffer
+    buffer = learners.build(settings, copies(settings, "", (), 0), seed=0).rollout_buffer
     buffer.rewards[:, 0] = [1.0, 2.0, 3.0, 4.0]
     buffer.values[:, 0] = [10.0, 20.0, 30.0, 40.0]
     buffer.discounts[:, 0] = [0.9, 0.8, 0.5, 0.7]  # type: ignore[attr-defined]
@@ -129,9 +138,9 @@ def test_a_truncated_step_is_bootstrapped_with_its_own_discount() -> None:
         "epochs=10",
     ]
     settings = load_settings("ppo", changes)
-    environments = DummyVecEnv([lambda: Monitor(HalfLife())])
-    learner = ppo.build(settings, environments, seed=0)
-    learner.learn(256 * 15, callback=training.ElapsedTimeDiscount())
+    environments = KnownAnswers([lambda: Monitor(HalfLife())])
+    learner = learners.build(settings, environments, seed=0)
+    learner.learn(256 * 15, callback=ElapsedTimeDiscount())
     value = learner.policy.predict_values(torch.zeros(1, SIZE)).item()
     assert value == pytest.approx(2.0, abs=0.1)
 
@@ -171,7 +180,7 @@ def test_curves_are_written_under_the_documented_names(tmp_path: Path, stub: Spa
         "episode/goodput_tps",
         "action/requests_mean",
         "step/dt_s",
-        "reward/goodput",
+        "step/reward",
         "train/loss",
     } <= set(scalars)
     assert "action/cap_4" in histograms
@@ -193,13 +202,13 @@ def test_divergence_is_an_input_error_and_leaves_no_model(tmp_path: Path, stub: 
     )
     run = run_in(tmp_path, *diverging)
     environments = copies(run.settings, "", (), 0)
-    learner = ppo.build(run.settings, environments, seed=0)
+    learner = learners.build(run.settings, environments, seed=0)
     with torch.no_grad():
         learner.policy.action_net.bias.fill_(float("nan"))  # type: ignore[union-attr, operator]
     with pytest.raises(InputError, match="learning_rate"):
-        training._learn(learner, 512)
+        training._learn(learner, run.settings, Boundary(lambda: None, 0, Interrupt(()), None), print)
     with pytest.raises(InputError, match="learning_rate"):
-        model_file.save(tmp_path, ppo.tensors(learner), model_file.ModelRecord.model_construct())
+        model_file.save(tmp_path, learners.tensors(learner), model_file.ModelRecord.model_construct())
     assert not (tmp_path / "model.json").exists()
 
 
@@ -208,9 +217,9 @@ def test_divergence_is_an_input_error_and_leaves_no_model(tmp_path: Path, stub: 
 
 def test_a_loaded_actor_acts_as_the_learner(tmp_path: Path, stub: Spaces) -> None:
     run = run_in(tmp_path)
-    learner = ppo.build(run.settings, copies(run.settings, "", (), 0), seed=5)
+    learner = learners.build(run.settings, copies(run.settings, "", (), 0), seed=5)
     record = training._record(run, training.TrainingResult(0, True, 0.0), learner.get_env())  # type: ignore[arg-type]
-    model_file.save(tmp_path, ppo.tensors(learner), record)
+    model_file.save(tmp_path, learners.tensors(learner), record)
     _, actor = model_file.read(tmp_path)
     for observation in np.random.default_rng(0).uniform(-1, 1, (50, SIZE)).astype(np.float32):
         assert (actor(observation) == learner.predict(observation, deterministic=True)[0]).all()
@@ -290,17 +299,17 @@ def test_a_missing_model_says_what_is_missing(model: Path) -> None:
 
 
 def test_a_folder_with_a_run_is_not_taken(tmp_path: Path) -> None:
-    claim_folder(tmp_path / "new" / "run", overwrite=False)
+    check_folder(tmp_path / "new" / "run", overwrite=False)
     assert not (tmp_path / "new").exists()
     (tmp_path / "model.json").touch()
     (tmp_path / "tensorboard").mkdir()
     with pytest.raises(InputError, match="--overwrite"):
-        claim_folder(tmp_path, overwrite=False)
-    claim_folder(tmp_path, overwrite=True)
+        check_folder(tmp_path, overwrite=False)
+    check_folder(tmp_path, overwrite=True)
     assert [path.name for path in tmp_path.iterdir()] == ["model.json"]
 
 
 def test_a_folder_that_cannot_be_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match="is a file"):
-        claim_folder(tmp_path / "file" / "run", overwrite=False)
+        check_folder(tmp_path / "file" / "run", overwrite=False)
