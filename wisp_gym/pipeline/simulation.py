@@ -145,7 +145,7 @@ class Simulation:
             self.answer = GO_ON
             if code in (DONE, ASK_DRAFTER, ASK_SCHEDULER):
                 return int(code)
-            self._grow()
+            self.grow()
 
     def settle(self) -> None:
         """Settle every token due before now, so that the counters `due` and `due_on_time` are exact."""
@@ -303,7 +303,7 @@ class Simulation:
         self.state.picks[len(picks)] = -1
         self.answer = BY_PICKS
 
-    def _grow(self) -> None:
+    def grow(self) -> None:
         """Give events and log more room; the kernel goes on where it stood."""
         state = self.state
         events = np.zeros((2 * len(state.events) + len(state.devices), 3), np.int64)
