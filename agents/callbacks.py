@@ -13,6 +13,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from agents.environment import TrainingEnvironments
 from agents.validation import COLUMNS
 from wisp_gym.envs.action import NAMES
+from wisp_gym.envs.reward import TERMS
 
 EPISODE_METRICS: Mapping[str, str] = {
     "goodput_tps": "tokens that fell due and were delivered by then, per second",
@@ -39,7 +40,6 @@ STEP_VALUES: Mapping[str, str] = {
     "dt_s": "simulated time between two decisions, in seconds",
     "cost": "share of the devices that are behind their timeline",
     "forced_share": "share of the decisions in which the action was masked and read as another",
-    "reward": "reward of a decision",
 }
 
 
@@ -47,17 +47,18 @@ class TrainingCurves(BaseCallback):
     """Records the episodes' metrics, the step's values and the actions taken, once per rollout.
 
     Means are over the rollout; an episode counts in the rollout in which it ends. Metrics that are NaN in an
-    episode (a class that is absent) are left out. It must come before callbacks that change rewards.
+    episode (a class that is absent) are left out.
     """
 
     def _on_rollout_start(self) -> None:
-        self._steps, self._sums = 0, np.zeros(len(STEP_VALUES))
+        self._steps, self._sums, self._terms = 0, np.zeros(len(STEP_VALUES)), np.zeros(len(TERMS))
 
     def _on_step(self) -> bool:
-        step = cast(TrainingEnvironments, self.training_env).last_step
+        environments = cast(TrainingEnvironments, self.training_env)
+        out = environments.out
         self._steps += 1
-        for at, values in enumerate((step.dt, step.cost, step.forced, self.locals["rewards"])):
-            self._sums[at] += values.mean()
+        self._sums += (out["dt"].mean(), out["cost"].mean(), out["forced"].mean())
+        self._terms += environments.terms.mean(axis=0)
         if self.locals["dones"].any():
             for index in np.flatnonzero(self.locals["dones"]):
                 self._record_episode(self.locals["infos"][index].get("episode_metrics", {}))
@@ -66,6 +67,8 @@ class TrainingCurves(BaseCallback):
     def _on_rollout_end(self) -> None:
         for name, total in zip(STEP_VALUES, self._sums, strict=True):
             self.logger.record_mean(f"step/{name}", float(total) / self._steps)
+        for name, total in zip(TERMS, self._terms, strict=True):
+            self.logger.record_mean(f"reward/{name}", float(total) / self._steps)
         taken = self.locals["rollout_buffer"].actions  # (steps, environments, components)
         for index, name in enumerate(NAMES):
             choices = taken[..., index]
@@ -79,7 +82,7 @@ class TrainingCurves(BaseCallback):
 
 
 def curve_names() -> dict[str, str]:
-    """Return every name under which a run draws a curve beside the learner's own, and what it means."""
+    """Return every curve of a run but the learner's own and the reward's terms, and what it means."""
     episodes = {f"episode/{name}": text for name, text in EPISODE_METRICS.items()}
     steps = {f"step/{name}": text for name, text in STEP_VALUES.items()}
     actions = {f"action/{name}": f"choices of the action's component {name}, a histogram" for name in NAMES}

@@ -1,7 +1,7 @@
 """Discounting by elapsed time for stable-baselines3's on-policy learners, which know one fixed gamma.
 
-Steps of the environment last unequal times, so a step's discount is exp(-dt / tau), given in
-`last_step.discount` (semi-Markov decisions: Bradtke and Duff, 1994). A rollout buffer keeps it beside the
+Steps of the environment last unequal times, so a step's discount is exp(-dt / tau), given by
+the environments (semi-Markov decisions: Bradtke and Duff, 1994). A rollout buffer keeps it beside the
 reward; a callback hands it over and bootstraps truncated episodes with it.
 """
 
@@ -68,7 +68,7 @@ class ElapsedTimeDiscount(BaseCallback):
     """
 
     def _on_step(self) -> bool:
-        discounts = cast(TrainingEnvironments, self.training_env).last_step.discount
+        discounts = cast(TrainingEnvironments, self.training_env).out["discount"]
         buffer: ElapsedTime = self.locals["rollout_buffer"]
         buffer.discounts[buffer.pos] = discounts
         dones = self.locals["dones"]

@@ -34,9 +34,9 @@ COLUMNS: Mapping[str, str] = {
     "wisp_goodput_tps": "WISP's goodput on the same worlds",
     "ratio": "the agent's goodput over WISP's",
     "attainment": "the agent's attainment, mean over the worlds",
-    "wisp_attainment": "WISP's",
+    "wisp_attainment": "WISP's attainment, mean over the same worlds",
     "attainment_worst": "the attainment of the agent's worst class, mean over the worlds",
-    "wisp_attainment_worst": "WISP's",
+    "wisp_attainment_worst": "the attainment of WISP's worst class, mean over the same worlds",
 }
 
 _METRICS = ("goodput_tps", "attainment", "attainment_worst")

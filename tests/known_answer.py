@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from types import SimpleNamespace
 from typing import Any
 
 import gymnasium
@@ -15,6 +14,7 @@ from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv
 
 from agents.settings import AgentSettings
+from wisp_gym.envs.reward import TERMS
 
 COUNTS = (9, 6, 5, 6, 9, 9, 9, 9)
 SIZE = 12
@@ -69,12 +69,10 @@ class KnownAnswers(DummyVecEnv):
     def step_wait(self) -> Any:
         result = super().step_wait()
         infos = result[3]
-        self.last_step = SimpleNamespace(
-            **{
-                name: np.array([info[name] for info in infos], np.float32)
-                for name in ("dt", "discount", "cost", "forced")
-            }
-        )
+        fields = ("dt", "discount", "cost", "forced")
+        values = [tuple(info[name] for name in fields) for info in infos]
+        self.out = np.array(values, [(name, np.float64) for name in fields])
+        self.terms = np.ones((len(infos), len(TERMS)))
         return result
 
     def capture(self) -> dict[str, NDArray[Any]]:

@@ -130,17 +130,17 @@ class HalfLife(KnownAnswer):
 
 def test_a_truncated_step_is_bootstrapped_with_its_own_discount() -> None:
     changes = [
-        "environments=1",
-        "rollout_steps=256",
-        "batch_size=64",
+        "environments=8",
+        "rollout_steps=512",
+        "batch_size=128",
         "hidden=[8]",
         "learning_rate=0.01",
         "epochs=10",
     ]
     settings = load_settings("ppo", changes)
-    environments = KnownAnswers([lambda: Monitor(HalfLife())])
+    environments = KnownAnswers([lambda: Monitor(HalfLife())] * 8)
     learner = learners.build(settings, environments, seed=0)
-    learner.learn(256 * 15, callback=ElapsedTimeDiscount())
+    learner.learn(512 * 12, callback=ElapsedTimeDiscount())
     value = learner.policy.predict_values(torch.zeros(1, SIZE)).item()
     assert value == pytest.approx(2.0, abs=0.1)
 
@@ -180,7 +180,7 @@ def test_curves_are_written_under_the_documented_names(tmp_path: Path, stub: Spa
         "episode/goodput_tps",
         "action/requests_mean",
         "step/dt_s",
-        "step/reward",
+        "reward/on_time_tokens",
         "train/loss",
     } <= set(scalars)
     assert "action/cap_4" in histograms

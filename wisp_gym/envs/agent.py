@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from wisp_gym.envs.action import SIZES, Command, Control, check_action
+from wisp_gym.envs.action import SIZES, Command, Control, check_action, may_wait
 from wisp_gym.envs.observation import Observer
 from wisp_gym.pipeline.policy import DrafterRule, Policy
 from wisp_gym.pipeline.simulation import Simulation
@@ -22,7 +22,7 @@ def action_mask(command: Command) -> npt.NDArray[np.bool_]:
     50 ms of it.  # (62,)
     """
     mask = np.ones(sum(SIZES), np.bool_)
-    mask[0] = command.may_wait()
+    mask[0] = may_wait(command.simulation.state.clock[0])
     return mask
 
 
