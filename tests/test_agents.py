@@ -12,13 +12,10 @@ import numpy as np
 import pytest
 import safetensors.numpy
 import torch
-from known_answer import BEST, COUNTS, SIZE, KnownAnswer, KnownAnswers, copies
-from numpy.typing import NDArray
-from stable_baselines3.common.monitor import Monitor
+from known_answer import BEST, COUNTS, SIZE, copies
 
 from agents import callbacks, learners, model_file, training
 from agents.boundary import Boundary
-from agents.elapsed_time import ElapsedTimeDiscount
 from agents.files import check_folder
 from agents.progress import Interrupt
 from agents.settings import load_settings
@@ -96,53 +93,6 @@ def test_a_wrong_setting_is_one_line(change: str, says: str) -> None:
 def test_an_unknown_agent_names_the_nearest() -> None:
     with pytest.raises(InputError, match="did you mean 'ppo'"):
         load_settings("pppo")
-
-
-# --- discounting by elapsed time
-
-
-def test_advantages_by_hand() -> None:
-    settings = load_settings("ppo", ["environments=1", "rollout_steps=4", "batch_size=4", "gae_lambda=0.5"])
-    buffer = learners.build(settings, copies(settings, "", (), 0), seed=0).rollout_buffer
-    buffer.rewards[:, 0] = [1.0, 2.0, 3.0, 4.0]
-    buffer.values[:, 0] = [10.0, 20.0, 30.0, 40.0]
-    buffer.discounts[:, 0] = [0.9, 0.8, 0.5, 0.7]  # type: ignore[attr-defined]
-    buffer.episode_starts[:, 0] = [1.0, 0.0, 1.0, 0.0]  # so the second step ended an episode
-    buffer.compute_returns_and_advantage(torch.tensor([[50.0]]), np.array([False]))
-    last = 4.0 + 0.7 * 50.0 - 40.0
-    third = 3.0 + 0.5 * 40.0 - 30.0 + 0.5 * 0.5 * last
-    second = 2.0 - 20.0
-    first = 1.0 + 0.9 * 20.0 - 10.0 + 0.9 * 0.5 * second
-    assert buffer.advantages[:, 0] == pytest.approx([first, second, third, last])
-    assert buffer.returns[:, 0] == pytest.approx([first + 10, second + 20, third + 30, last + 40])
-
-
-class HalfLife(KnownAnswer):
-    """Truncated after every other step, all states alike; reward 1, discount 0.5: every state is worth 2."""
-
-    def _observe(self) -> NDArray[np.float32]:
-        return np.zeros(SIZE, dtype=np.float32)
-
-    def step(self, action: NDArray[np.int64]) -> Any:
-        observation, _, _, _, info = super().step(action)
-        return observation, 1.0, False, self._step == 2, info | {"discount": 0.5}
-
-
-def test_a_truncated_step_is_bootstrapped_with_its_own_discount() -> None:
-    changes = [
-        "environments=8",
-        "rollout_steps=512",
-        "batch_size=128",
-        "hidden=[8]",
-        "learning_rate=0.01",
-        "epochs=10",
-    ]
-    settings = load_settings("ppo", changes)
-    environments = KnownAnswers([lambda: Monitor(HalfLife())] * 8)
-    learner = learners.build(settings, environments, seed=0)
-    learner.learn(512 * 12, callback=ElapsedTimeDiscount())
-    value = learner.policy.predict_values(torch.zeros(1, SIZE)).item()
-    assert value == pytest.approx(2.0, abs=0.1)
 
 
 # --- learning, determinism, curves
