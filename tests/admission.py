@@ -1,8 +1,8 @@
-"""Admission control at a loss system, with its values from linear algebra: what a learner's critic must find.
+"""Admission control at a loss system, with its values from linear algebra: what a critic must find.
 
-Customers of two classes arrive at random at a few servers. A decision exists where one arrives and a server is
-free: admit it, for its class's reward, or turn it away. Where all servers are busy the next decision is far,
-so the time between decisions depends on what was decided, and a fixed discount per decision is wrong.
+Customers of two classes arrive at random at a few servers. A decision exists where one arrives and a server
+is free: admit it, for its class's reward, or turn it away. Where all are busy the next decision is far, so the
+time between decisions depends on what was decided, and a fixed discount per decision is wrong.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ class Admission(VecEnv):
 
 
 def states() -> NDArray[np.float32]:
-    """Every observation: busy servers 0 to SERVERS - 1, in each the poor class, then the rich.  # (states, 5)"""
+    """Every observation: 0 to SERVERS - 1 busy, in each the poor class, then the rich.  # (states, 5)"""
     rows = [np.hstack([np.eye(SERVERS)[busy], np.eye(2)[kind]]) for busy in range(SERVERS) for kind in (0, 1)]
     return np.array(rows, np.float32)
 
