@@ -173,7 +173,7 @@ def run(options: argparse.Namespace, command: Sequence[str]) -> int:
     """Train, save and compare; return the exit code."""
     planned = prepare(options)
     for one in planned:
-        show(f"training on {one.scenario}; curves: tensorboard --logdir {one.folder}")
+        show(f"training {one.settings.kind} on {one.scenario}; curves: tensorboard --logdir {one.folder}")
     code = one_run(planned[0]) if len(planned) == 1 else several_runs(planned)
     if code == 0 and planned[0].table_worlds:
         show(f"\n{compare(planned, command)}")
@@ -206,9 +206,9 @@ def several_runs(planned: Sequence[TrainingRun]) -> int:
 
 def report(run: TrainingRun, outcome: Outcome) -> int:
     """Say what came of a run; return the exit code."""
-    if isinstance(outcome, str):
+    if isinstance(outcome, Exception):
         print(f"error: {run.folder}: {outcome}", file=sys.stderr)
-        return INPUT_ERROR
+        return INPUT_ERROR if isinstance(outcome, InputError) else FAILED
     if outcome is None:
         print(f"{run.folder}: ended before it began", file=sys.stderr)
         return INTERRUPTED

@@ -18,8 +18,8 @@ from wisp_gym.errors import InputError
 LOOK_S = 0.2
 """How often the parent looks whether Ctrl-C was pressed."""
 
-Outcome = TrainingResult | str | None
-"""What came of a run: its result, or one line on what went wrong; None where it had not begun."""
+Outcome = TrainingResult | Exception | None
+"""What came of a run: its result, or what went wrong; None where it was ended before it began."""
 
 
 def train_several(
@@ -54,6 +54,8 @@ def train_several(
                     continue
                 process, _ = active.pop(index)
                 process.join()
+                if message is None and process.exitcode not in (0, -signal.SIGTERM):
+                    message = RuntimeError(f"its process failed (exit code {process.exitcode})")
                 outcomes[index] = message
                 ended(runs[index], message)
             if interrupt.pressed:
@@ -99,7 +101,7 @@ def _ask_to_stop(active: _Active) -> None:
 
 
 def _receive(pipe: Any) -> Any:
-    """Return a child's message; a child that left without a word was ended before it began, or broke."""
+    """Return a child's message; None where it left without a word."""
     try:
         return pipe.recv()
     except EOFError:
@@ -111,7 +113,5 @@ def _work(run: TrainingRun, pipe: Connection[Any, Any]) -> None:
     try:
         with Interrupt((signal.SIGTERM,)) as interrupt, held(run.folder):
             pipe.send(train(run, pipe.send, interrupt))
-    except InputError as error:
-        pipe.send(str(error))
-    except OSError as error:
-        pipe.send(f"{type(error).__name__}: {error}")
+    except (InputError, OSError) as error:
+        pipe.send(error)

@@ -1,8 +1,8 @@
 """Admission control at a loss system, with its values from linear algebra: what a critic must find.
 
 Customers of two classes arrive at random at a few servers. A decision exists where one arrives and a server
-is free: admit it, for its class's reward, or turn it away. Where all are busy the next decision is far, so the
-time between decisions depends on what was decided, and a fixed discount per decision is wrong.
+is free: admit it, for its class's reward, or turn it away. Where all are busy the next decision is far,
+so the time between decisions depends on what was decided, and a fixed discount per decision is wrong.
 """
 
 from __future__ import annotations

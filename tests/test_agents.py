@@ -13,18 +13,24 @@ import pytest
 import safetensors.numpy
 import torch
 from known_answer import BEST, COUNTS, SIZE, copies
+from numpy.typing import NDArray
 
 from agents import callbacks, learners, model_file, training
 from agents.boundary import Boundary
-from agents.files import check_folder
+from agents.files import check_folder, clear
 from agents.progress import Interrupt
 from agents.settings import load_settings
 from agents.spaces import Spaces
 from agents.training import TrainingRun
+from wisp_gym import scenario
+from wisp_gym.envs import AgentScheduler, wisp_action
 from wisp_gym.errors import InputError
+from wisp_gym.metrics import measure
+from wisp_gym.pipeline import Simulation
+from wisp_gym.world import draw_world, world_seed
 
 
-def run_in(folder: Path, *changes: str, seed: int = 0) -> TrainingRun:
+def run_in(folder: Path, *changes: str, seed: int = 0, kind: str = "ppo") -> TrainingRun:
     folder.mkdir(exist_ok=True)
     small = (
         "timesteps=512",
@@ -35,7 +41,7 @@ def run_in(folder: Path, *changes: str, seed: int = 0) -> TrainingRun:
         "validation_every=0",
     )
     return TrainingRun(
-        load_settings("ppo", [*small, *changes]), "quickstart", ("fleet.devices=4",), seed, folder
+        load_settings(kind, [*small, *changes]), "quickstart", ("fleet.devices=4",), seed, folder
     )
 
 
@@ -99,7 +105,13 @@ def test_an_unknown_agent_names_the_nearest() -> None:
 
 
 def test_the_best_action_is_learned(tmp_path: Path, stub: Spaces) -> None:
-    changes = ("timesteps=20000", "rollout_steps=512", "batch_size=128", "learning_rate=0.003")
+    changes = (
+        "timesteps=20000",
+        "environments=16",
+        "rollout_steps=512",
+        "batch_size=128",
+        "learning_rate=0.003",
+    )
     training.train(run_in(tmp_path, *changes))
     _, actor = model_file.read(tmp_path)
     chosen = np.array([actor(np.zeros(SIZE, dtype=np.float32))])
@@ -173,6 +185,48 @@ def test_a_loaded_actor_acts_as_the_learner(tmp_path: Path, stub: Spaces) -> Non
     _, actor = model_file.read(tmp_path)
     for observation in np.random.default_rng(0).uniform(-1, 1, (50, SIZE)).astype(np.float32):
         assert (actor(observation) == learner.predict(observation, deterministic=True)[0]).all()
+
+
+def test_a_masked_actor_acts_as_its_learner(tmp_path: Path, stub: Spaces) -> None:
+    run = run_in(tmp_path, kind="maskable_ppo")
+    learner: Any = learners.build(run.settings, copies(run.settings, "", (), 0), seed=5)
+    model_file.save(
+        tmp_path,
+        learners.tensors(learner),
+        training._record(run, training.TrainingResult(0, True, 0.0), learner.get_env()),
+    )
+    record, actor = model_file.read(tmp_path)
+    assert record.settings.masked
+    random = np.random.default_rng(0)
+    starts = np.cumsum((0, *COUNTS[:-1]))
+    for observation in random.uniform(-1, 1, (50, SIZE)).astype(np.float32):
+        mask = random.random(sum(COUNTS)) < 0.5
+        mask[starts] = True  # something is allowed in every component
+        chosen = learner.predict(observation, deterministic=True, action_masks=mask)[0]
+        assert (actor(observation, mask) == chosen).all()
+
+
+def test_a_masked_agent_is_told_when_it_may_not_wait() -> None:
+    """It would wait for ever; where that is masked it serves what comes second, not the smallest batch."""
+    asked: list[bool] = []
+
+    def act(observation: NDArray[np.float32], mask: NDArray[np.bool_]) -> NDArray[np.int64]:
+        asked.append(bool(mask[0]))
+        assert mask.shape == (62,)
+        assert mask[1:].all()
+        action = wisp_action()
+        action[0] = 0 if mask[0] else action[0]
+        return action
+
+    spec = scenario.load("quickstart", ["horizon_s=60"])
+    world = draw_world(spec, world_seed("validation", 0))
+    masked = Simulation(world, AgentScheduler(act, "masked", masked=True).policy()).run()
+    assert 0 < np.mean(asked) < 1
+    waits = wisp_action()
+    waits[0] = 0
+    forced = Simulation(world, AgentScheduler(lambda _: waits, "forced").policy()).run()
+    assert measure(forced)["batch_size_mean"] == 1
+    assert measure(masked)["batch_size_mean"] > 3
 
 
 def test_the_record_says_what_was_trained(model: Path) -> None:
@@ -256,6 +310,7 @@ def test_a_folder_with_a_run_is_not_taken(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="--overwrite"):
         check_folder(tmp_path, overwrite=False)
     check_folder(tmp_path, overwrite=True)
+    clear(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["model.json"]
 
 

@@ -10,13 +10,15 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 import train
-from agents import checkpoint, generators, run_record
+from agents import checkpoint, generators, run_record, several
 from agents.files import CHECKPOINT, check_folder, held
 from agents.progress import Interrupt
 from agents.settings import KINDS, load_settings
@@ -35,7 +37,8 @@ def planned(folder: Path, kind: str = "ppo", *changes: str, rollouts: int = 5) -
     settings = load_settings(
         kind,
         [
-            *("environments=2", f"rollout_steps={STEPS}", "hidden=[16]", "learning_rate=0.01", f"timesteps={rollouts * STEPS}"),
+            *("environments=2", f"rollout_steps={STEPS}", f"timesteps={rollouts * STEPS}"),
+            *("hidden=[16]", "learning_rate=0.01"),
             *(f"validation_every={2 * STEPS}", "validation_worlds=1", "validation_s=5"),
             *(f"checkpoint_every={STEPS}", *batches, *changes),
         ],
@@ -96,7 +99,7 @@ def test_killed_and_resumed_is_the_undisturbed_run(tmp_path: Path) -> None:
     words = [
         *(word for change in WORLD for word in ("--set", change)),
         *(word for change in settings for word in ("--agent-set", change)),
-        *("--timesteps", "2000", "--validation-seeds", "0", "--seed", "3"),
+        *("--timesteps", "1000", "--validation-seeds", "0", "--seed", "3"),
     ]
     assert train.main([*words, "--out", str(tmp_path / "whole")]) == 0
     folder = tmp_path / "killed"
@@ -196,6 +199,18 @@ def test_a_changed_scenario_is_refused(stopped: Path) -> None:
     run_record.write(stopped, record.model_copy(update={"scenario_sha256": "0"}))
     with pytest.raises(InputError, match="has changed"):
         resumed(stopped)
+
+
+def test_what_fails_in_a_process_of_its_own_is_handed_over(stopped: Path) -> None:
+    (stopped / CHECKPOINT).write_bytes(b"")
+    told: list[Any] = []
+    pipe: Any = SimpleNamespace(send=told.append)
+    several._work(resumed(stopped), pipe)
+    assert isinstance(told[-1], InputError)
+    told.clear()
+    with held(stopped):
+        several._work(resumed(stopped), pipe)
+    assert "another training" in str(told[-1])
 
 
 @pytest.mark.parametrize(

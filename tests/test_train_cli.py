@@ -147,7 +147,9 @@ def test_several_seeds_are_the_runs_one_by_one(tmp_path: Path, capsys: pytest.Ca
         assert (tmp_path / "all-s5" / file).read_bytes() == (tmp_path / "one" / file).read_bytes()
 
 
-def test_ctrl_c_ends_several_runs_with_checkpoints(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_ctrl_c_ends_several_runs_with_checkpoints(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """The parent alone is told, as by `kill -INT`; it tells the others once both are under way."""
     parent, folders = os.getpid(), [tmp_path / "run-s0", tmp_path / "run-s1"]
 
