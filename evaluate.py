@@ -120,6 +120,8 @@ def parser() -> argparse.ArgumentParser:
 def overrides(options: argparse.Namespace) -> list[str]:
     """Return the changes to the scenario."""
     shortcuts = {"fleet.devices": options.devices, "horizon_s": options.horizon}
+    if options.devices is not None:
+        shortcuts["ranges.devices"] = "null"  # where every world draws its own size, this fixes it
     return [*options.overrides, *(f"{key}={value}" for key, value in shortcuts.items() if value is not None)]
 
 

@@ -102,7 +102,8 @@ def header(comparison: Comparison) -> str:
     """Return one line: scenario, load, window, worlds, what was refused."""
     scenario, row = comparison.scenario, comparison.rows[0]
     start_s, end_s = row.window_s
-    devices = round(row.metrics["devices"])
+    sizes = {round(size) for size in comparison.metric(comparison.policies[0], "devices")}
+    devices = f"{min(sizes)}" if len(sizes) == 1 else f"{min(sizes)}-{max(sizes)}"
     refused = round(sum(comparison.metric(comparison.policies[0], "refused")) / len(comparison.seeds))
     empty = scenario.trace.no_output if scenario.trace is not None else 0
     return (
