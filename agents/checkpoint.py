@@ -97,7 +97,7 @@ def put_back(checkpoint: Checkpoint, learner: OnPolicyAlgorithm) -> None:
         _restore_learner(learner, parts["learner"], checkpoint)
         generators.restore(parts["generators"])
     except (KeyError, ValueError, RuntimeError) as error:
-        raise InputError(f"checkpoint: not one of this version ({error})") from error
+        raise InputError(f"{CHECKPOINT}: not one of this version ({error})") from error
 
 
 def save(folder: Path, checkpoint: Checkpoint) -> None:

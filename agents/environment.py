@@ -48,6 +48,7 @@ def make_environments(settings: AgentSettings, scenario: str, overrides: Sequenc
         split="train",
         reward=settings.reward,
         control=settings.control,
+        hold_s=settings.hold_s,
         autoreset_mode="SameStep",
         terms=False,
     )

@@ -84,9 +84,8 @@ def load(path: str | Path, name: str | None = None) -> Policy:
     folder = model_folder(path)
     record, actor = read(folder)
     settings = record.settings
-    return AgentScheduler(
-        actor, name or folder.resolve().name, settings.control, masked=settings.masked
-    ).policy()
+    called = name or folder.resolve().name
+    return AgentScheduler(actor, called, settings.control, settings.hold_s, settings.masked).policy()
 
 
 def model_folder(path: str | Path) -> Path:

@@ -34,7 +34,9 @@ class AgentSettings(Checked):
     reward: Literal["goodput", "attainment", "log_utility"]
     control: Literal["joint", "draft", "batch"]
     threads: Annotated[int, Field(ge=1, le=1024)]
-    # These leave the weights as they are. They have defaults, so that older models can be read.
+    # What follows has defaults, so that older models can be read.
+    hold_s: Annotated[float, Field(ge=0, le=60)] = 0.0
+    # These leave the weights as they are.
     validation_every: Annotated[int, Field(ge=0, le=10**12)] = 50_000
     validation_worlds: Annotated[int, Field(ge=1, le=1000)] = 3
     validation_s: Annotated[float, Field(gt=0, le=1e6)] = 120.0

@@ -149,4 +149,4 @@ def _agent(tensors: Mapping[str, Floats], settings: AgentSettings) -> Policy:
     spaces = environment_spaces()
     layers = actor_layers(settings.hidden, spaces.observation_size, spaces.action_counts)
     actor = build_actor(tensors, list(layers), spaces.action_counts)
-    return AgentScheduler(actor, "agent", settings.control, masked=settings.masked).policy()
+    return AgentScheduler(actor, "agent", settings.control, settings.hold_s, settings.masked).policy()

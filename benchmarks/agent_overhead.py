@@ -3,8 +3,8 @@
     python benchmarks/agent_overhead.py
 
 PPO on the paper's scenario at 128 devices: 16 environments, 256 steps between updates, batches of 512, 4
-epochs, a network of 128 x 128, one thread. The rest is the learner's: forward passes, sampling, gradients. The
-last line is JSON; `share` is the median over repeats.
+epochs, a network of 128 x 128, one thread. The rest is the learner's: forward passes, sampling, gradients.
+The last line is JSON; `share` is the median over repeats.
 """
 
 from __future__ import annotations
@@ -75,7 +75,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--steps", type=int, default=98_304, help="of each repeat, whole episodes of every copy")
+    parser.add_argument(
+        "--steps", type=int, default=98_304, help="of each repeat, whole episodes of every copy"
+    )
     parser.add_argument("--repeats", type=int, default=3, help="the median counts")
     options = parser.parse_args()
     once(4096)  # compile, and fit what is fitted once per scenario

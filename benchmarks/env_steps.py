@@ -27,7 +27,11 @@ import wisp_gym  # noqa: F401  registers the ids
 from wisp_gym.envs import wisp_action
 from wisp_gym.envs.action import SIZES
 
-ARGUMENTS: dict[str, Any] = {"scenario": "paper-qwen3-32b-a100", "overrides": ("fleet.devices=64",), "seed": 0}
+ARGUMENTS: dict[str, Any] = {
+    "scenario": "paper-qwen3-32b-a100",
+    "overrides": ("fleet.devices=64",),
+    "seed": 0,
+}
 COPIES = 64
 PREPARED = 64
 
@@ -85,7 +89,9 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--repeats", type=int, default=3, help="the median counts")
-    parser.add_argument("--episodes", type=int, default=1, help="of each copy of the vector; 8 times that alone")
+    parser.add_argument(
+        "--episodes", type=int, default=1, help="of each copy of the vector; 8 times that alone"
+    )
     options = parser.parse_args()
     scalar_rate("wisp", 1)  # compile, and fit what is fitted once per scenario
     result: dict[str, Any] = {}

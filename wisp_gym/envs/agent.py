@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from wisp_gym.envs.action import SIZES, Command, Control, check_action, may_wait
+from wisp_gym.envs.episode import hold_ns
 from wisp_gym.envs.observation import Observer
 from wisp_gym.pipeline.policy import DrafterRule, Policy
 from wisp_gym.pipeline.simulation import Simulation
@@ -31,20 +32,29 @@ class AgentScheduler:
 
     :param act: takes the observation float32[D], returns an action of EdgeCloud-v0
     :param name: what tables call it
-    :param control: which half it decides, as in the environment
+    :param control: which half it decides, :param hold_s: how long an action holds, as in the environment
     :param masked: whether the function also takes the mask of allowed choices, bool[62], as from
     `action_masks()`
     """
 
-    def __init__(self, act: Act, name: str, control: Control = "joint", masked: bool = False) -> None:
+    def __init__(
+        self, act: Act, name: str, control: Control = "joint", hold_s: float = 0.0, masked: bool = False
+    ) -> None:
         self.act, self.name, self.control, self.masked = act, name, control, masked
+        self.hold_ns = hold_ns(hold_s)
         self._parts: tuple[Command, Observer] | None = None
+        self._decided_ns = 0
 
     def command(self, simulation: Simulation) -> None:
-        """Observe, act, and write the action into the simulation."""
+        """Write the action in force into the simulation; where it has held long enough, observe and act."""
         if self._parts is None or self._parts[0].simulation is not simulation:
             self._parts = (Command(simulation, self.control), Observer(simulation))
+        elif simulation.now_ns - self._decided_ns < self.hold_ns:
+            command, observer = self._parts
+            command.apply(observer.last)
+            return
         command, observer = self._parts
+        self._decided_ns = simulation.now_ns
         observer.update()
         observation = observer.observe()
         chosen = self.act(observation, action_mask(command)) if self.masked else self.act(observation)

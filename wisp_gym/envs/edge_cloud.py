@@ -21,7 +21,7 @@ from wisp_gym.envs.action import (
     stop_thresholds,
 )
 from wisp_gym.envs.bank import ACT, OUT, Bank
-from wisp_gym.envs.episode import Begun, Episodes, check_options
+from wisp_gym.envs.episode import Begun, Episodes, check_options, hold_ns
 from wisp_gym.envs.features import SIZE, entries
 from wisp_gym.envs.reward import TERMS, Reward, named_terms, resolve_reward
 from wisp_gym.envs.rows import regrown, single
@@ -144,6 +144,8 @@ class EdgeCloud(gymnasium.Env[Observation, npt.NDArray[np.int64]]):
     :param reward: a name or a callable over the terms
     :param control: "joint", or "draft" / "batch": WISP decides the other half
     :param episode_s: instead of the scenario's, s
+    :param hold_s: how long an action holds, s: it answers every dispatch until that much time has passed, which
+    makes fewer and longer steps; 0 decides each dispatch
     `reset(options={"devices": 120, "world": 7})` sets the fleet's size and the episode index of the world.
 
     ## Version History
@@ -162,6 +164,7 @@ class EdgeCloud(gymnasium.Env[Observation, npt.NDArray[np.int64]]):
         reward: str | Reward = "goodput",
         control: Control = "joint",
         episode_s: float | None = None,
+        hold_s: float = 0.0,
         render_mode: str | None = None,
     ) -> None:
         check_control(control)
@@ -171,6 +174,7 @@ class EdgeCloud(gymnasium.Env[Observation, npt.NDArray[np.int64]]):
         self.episodes = Episodes(self.scenario, split, episode_s)
         self.seed, self.split, self.environment, self.control = seed, split, environment, control
         self.reward, self.own_reward = resolve_reward(reward)
+        self.hold_ns = hold_ns(hold_s)
         self.render_mode = render_mode
         self.episode = -1
         self.action_space = action_space()
@@ -244,7 +248,15 @@ class EdgeCloud(gymnasium.Env[Observation, npt.NDArray[np.int64]]):
         """Run the pipeline to the next decision, with more room where it runs short."""
         kept, thresholds = self._kept, self._thresholds
         while step_rows(
-            self._bank, actions, kept, thresholds, self.reward, self._obs, self._terms, self._out
+            self._bank,
+            actions,
+            kept,
+            thresholds,
+            self.hold_ns,
+            self.reward,
+            self._obs,
+            self._terms,
+            self._out,
         ):
             begun.simulation.grow()
             self._bank = regrown(self._bank, begun)

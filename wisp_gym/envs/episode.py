@@ -23,6 +23,7 @@ WARMUP_S = (10.0, 30.0)
 the agent takes over."""
 
 LONGEST_EPISODE_S = 1_000_000.0
+LONGEST_HOLD_S = 60.0
 
 
 class _Asked:
@@ -113,6 +114,17 @@ def _episode_seconds(value: Any) -> float:
             f"episode_s: {value!r}; allowed: seconds, more than 0, at most {LONGEST_EPISODE_S:g}"
         )
     return float(value)
+
+
+def hold_ns(hold_s: Any) -> int:
+    """Return how long an action holds, ns.
+
+    :param hold_s: seconds
+    :raises InputError: not 0 to 60
+    """
+    if isinstance(hold_s, bool) or not isinstance(hold_s, int | float) or not 0 <= hold_s <= LONGEST_HOLD_S:
+        raise InputError(f"hold_s: {hold_s!r}; allowed: seconds, 0 (one dispatch) to {LONGEST_HOLD_S:g}")
+    return round(1e9 * hold_s)
 
 
 def check_options(options: dict[str, Any] | None) -> dict[str, Any]:
