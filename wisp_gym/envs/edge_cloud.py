@@ -81,7 +81,8 @@ class EdgeCloud(gymnasium.Env[Observation, npt.NDArray[np.int64]]):
     ## Observation Space
     `Box(float32, (88,))`, the same for every scenario and number of devices; entries of an absent class are
     0. c is the class, 0 to 3; "recent" is an average with a time constant of 10 s; the server knows of a
-    device what its last request said.
+    device what its last request said. With an arrival profile "devices" stands for the nominal sessions at
+    its peak, and shares are of these, 1 at most.
 
     | Num | Name | Unit | Min | Max |
     |---|---|---|---|---|
@@ -127,7 +128,8 @@ class EdgeCloud(gymnasium.Env[Observation, npt.NDArray[np.int64]]):
     ## Starting State
     A new world each episode, drawn from (split, seed, environment, episode). The fleet comes in under WISP
     over one session cycle of the slowest
-    class and a further, seeded 10-30 s; then the agent takes over.
+    class and a further, seeded 10-30 s; then the agent takes over. With an arrival profile a training world
+    starts at a seeded place of it, any other at 0.
 
     ## Episode End
     `truncated` after `episode_s` simulated seconds, the last step ending exactly there; `terminated` is

@@ -15,6 +15,7 @@ from wisp_gym.pipeline.policy import DrafterRule, Policy
 from wisp_gym.pipeline.simulation import Simulation
 from wisp_gym.scenario import Scenario
 from wisp_gym.world import draw_world, world_seed
+from wisp_gym.world.arrivals import episode_begin_s
 from wisp_gym.world.draw import SPLITS, Split
 from wisp_gym.world.rng import CAUSE_ENVIRONMENT, key, uniform
 
@@ -87,7 +88,9 @@ class Episodes:
         drawn = world_seed(self.split, seed, environment, number)
         u = uniform(np.uint64(key(np.uint64(drawn), CAUSE_ENVIRONMENT, 0, 0)), 0)
         warmup_s = self.scenario.cycle_s() + WARMUP_S[0] + u * (WARMUP_S[1] - WARMUP_S[0])
-        world = draw_world(self.scenario, drawn, devices, warmup_s + self.episode_s)
+        length_s = warmup_s + self.episode_s
+        begin_s = episode_begin_s(self.scenario, self.split, drawn, length_s)
+        world = draw_world(self.scenario, drawn, devices, length_s, begin_s)
         simulation = Simulation(world, Policy("agent", DrafterRule.predictor(), _Asked()), log=self.log)
         return Begun(simulation, Observer(simulation), False, number), warmup_s
 
