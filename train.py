@@ -1,7 +1,9 @@
 """Train an agent, save it for evaluate.py, and compare it with the baselines on validation worlds.
 
 python train.py --agent ppo
-python train.py --agent ppo --scenario paper-qwen3-32b-a100 --set fleet.devices=120 --seed 1
+python train.py --agent maskable_ppo --scenario paper-qwen3-32b-a100 --set fleet.devices=120 --seed 1
+python train.py --scenario quickstart --set "ranges.devices=[60, 200]" --seeds 3
+python train.py --resume runs/ppo-quickstart-s0
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import importlib.util
 import sys
 from collections.abc import Sequence
 from concurrent.futures import BrokenExecutor
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,9 +22,25 @@ from evaluate import FAILED, INPUT_ERROR, INTERRUPTED, OneLineParser, progress_b
 from wisp_gym.errors import InputError
 
 if TYPE_CHECKING:
+    from agents.several import Outcome
     from agents.training import TrainingRun
 
-LEARNERS = ("safetensors", "stable_baselines3", "tensorboard", "torch")
+LEARNERS = ("safetensors", "sb3_contrib", "stable_baselines3", "tensorboard", "torch")
+TABLE_WORLDS = 5
+
+RUN_OPTIONS = {
+    "agent": "--agent",
+    "scenario": "--scenario",
+    "overrides": "--set",
+    "agent_set": "--agent-set",
+    "timesteps": "--timesteps",
+    "envs": "--envs",
+    "seed": "--seed",
+    "seeds": "--seeds",
+    "out": "--out",
+    "overwrite": "--overwrite",
+}
+"""Options that say what a run is; a run that is resumed has them already."""
 
 
 def whole(least: int) -> type[int]:
@@ -49,22 +68,16 @@ def parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     add = parser.add_argument
-    add(
-        "--agent",
-        default="ppo",
-        metavar="NAME",
-        help="configs/agent/NAME.yaml, or a YAML file (default: ppo)",
-    )
-    add("--scenario", default="quickstart", metavar="NAME", help="configs/scenario/NAME.yaml, or a YAML file")
+    add("--agent", metavar="NAME", help="configs/agent/NAME.yaml, or a YAML file (ppo)")
+    add("--scenario", metavar="NAME", help="configs/scenario/NAME.yaml, or a YAML file (quickstart)")
     add(
         "--set",
         action="append",
-        default=[],
         metavar="KEY=VALUE",
         dest="overrides",
-        help="change the scenario",
+        help="change the scenario; ranges.KEY=[LOW, HIGH] draws a value anew for every episode",
     )
-    add("--agent-set", action="append", default=[], metavar="KEY=VALUE", help="change an agent setting")
+    add("--agent-set", action="append", metavar="KEY=VALUE", help="change an agent setting")
     add(
         "--timesteps",
         type=whole(1),
@@ -72,74 +85,164 @@ def parser() -> argparse.ArgumentParser:
         help="decisions to learn from, rounded up to whole rollouts",
     )
     add("--envs", type=whole(1), metavar="N", help="copies of the environment stepped side by side")
-    add("--seed", type=whole(0), default=0, metavar="S", help="of weights, actions and worlds (default: 0)")
-    add("--out", type=Path, metavar="DIR", help="default: runs/<agent>-<scenario>-s<seed>")
-    add("--overwrite", action="store_true", help="replace the run that DIR holds")
+    add("--seed", type=whole(0), metavar="S", help="of weights, actions and worlds (0)")
+    add("--seeds", type=whole(1), metavar="N", help="N runs, of seeds S to S+N-1, over the cores")
+    add("--out", type=Path, metavar="DIR", help="runs/<agent>-<scenario>-s<seed>; with --seeds DIR-s<seed>")
+    add("--overwrite", action="store_true", default=None, help="replace the run that DIR holds")
+    add(
+        "--resume",
+        type=Path,
+        metavar="RUN",
+        help="go on with an interrupted run, its folder, to the same result",
+    )
     add(
         "--validation-seeds",
         type=whole(0),
-        default=5,
         metavar="N",
-        help="worlds of the closing table; 0: no table",
+        help="worlds of the closing table (5); 0: no table",
     )
     return parser
 
 
-def prepare(options: argparse.Namespace) -> TrainingRun:
-    """Check everything the user gave and claim the output folder, before any work.
+def prepare(options: argparse.Namespace) -> list[TrainingRun]:
+    """Check everything the user gave, before any work, and return the runs.
 
     :raises InputError: for the first thing that is wrong
     """
     missing = [package for package in LEARNERS if importlib.util.find_spec(package) is None]
     if missing:
         raise InputError(f"training needs {', '.join(missing)}, not installed: pip install -e .")
+    return [interrupted_run(options)] if options.resume is not None else new_runs(options)
 
-    from agents.files import claim_folder
+
+def new_runs(options: argparse.Namespace) -> list[TrainingRun]:
+    """Return the runs that the options describe, one a seed.
+
+    :raises InputError: for the first thing that is wrong
+    """
+    from agents.files import check_folder
     from agents.settings import load_settings
     from wisp_gym import scenario
 
+    agent, world = options.agent or "ppo", options.scenario or "quickstart"
     shortcuts = {"timesteps": options.timesteps, "environments": options.envs}
     changes = [f"{key}={value}" for key, value in shortcuts.items() if value is not None]
-    settings = load_settings(options.agent, [*options.agent_set, *changes])
-    scenario.load(options.scenario, options.overrides)
-    name = f"{Path(options.agent).stem}-{Path(options.scenario).stem}-s{options.seed}"
-    folder: Path = options.out or Path("runs") / name
-    claim_folder(folder, options.overwrite)
+    settings = load_settings(agent, [*(options.agent_set or ()), *changes])
+    overrides = tuple(options.overrides or ())
+    scenario.load(world, overrides)
+    first = options.seed or 0
+    seeds = range(first, first + (options.seeds or 1))
+    folders = [folder_of(options, agent, world, seed) for seed in seeds]
+    for folder in folders:
+        check_folder(folder, bool(options.overwrite))
 
     from agents.training import TrainingRun
 
-    return TrainingRun(settings, options.scenario, tuple(options.overrides), options.seed, folder)
+    table = TABLE_WORLDS if options.validation_seeds is None else options.validation_seeds
+    return [
+        TrainingRun(settings, world, overrides, seed, folder, table)
+        for seed, folder in zip(seeds, folders, strict=True)
+    ]
+
+
+def folder_of(options: argparse.Namespace, agent: str, world: str, seed: int) -> Path:
+    """Return the folder of one seed's run."""
+    if options.out is not None and options.seeds is None:
+        return Path(options.out)
+    base = options.out or Path("runs") / f"{Path(agent).stem}-{Path(world).stem}"
+    return Path(f"{base}-s{seed}")
+
+
+def interrupted_run(options: argparse.Namespace) -> TrainingRun:
+    """Return the run to go on with.
+
+    :raises InputError: there is none, or an option says otherwise than the run
+    """
+    given = {name: getattr(options, name) for name in RUN_OPTIONS if getattr(options, name) is not None}
+    if given:
+        option = RUN_OPTIONS[next(iter(given))]
+        raise InputError(f"{option} with --resume: a run keeps what it was started with; leave {option} out")
+
+    from agents.training import resumed
+
+    run = resumed(options.resume)
+    return run if options.validation_seeds is None else replace(run, table_worlds=options.validation_seeds)
 
 
 def run(options: argparse.Namespace, command: Sequence[str]) -> int:
     """Train, save and compare; return the exit code."""
     planned = prepare(options)
+    for one in planned:
+        show(f"training {one.settings.kind} on {one.scenario}; curves: tensorboard --logdir {one.folder}")
+    code = one_run(planned[0]) if len(planned) == 1 else several_runs(planned)
+    if code == 0 and planned[0].table_worlds:
+        show(f"\n{compare(planned, command)}")
+    return code
 
+
+def one_run(planned: TrainingRun) -> int:
+    """Train here; return the exit code."""
+    from agents.files import held
+    from agents.progress import Interrupt, training_bar
     from agents.training import train
 
-    show(f"training {options.agent} on {planned.scenario}; curves: tensorboard --logdir {planned.folder}")
-    result = train(planned)
-    show(f"{result.timesteps:,} steps in {result.seconds:.0f} s; the model is in {planned.folder}\n")
-    if not result.complete:
-        print(f"stopped early; compare it: evaluate.py --policy wisp:best {planned.folder}", file=sys.stderr)
+    with held(planned.folder), Interrupt() as interrupt, training_bar(planned.settings.timesteps) as tell:
+        result = train(planned, tell, interrupt)
+    return report(planned, result)
+
+
+def several_runs(planned: Sequence[TrainingRun]) -> int:
+    """Train each run in a process of its own; return the exit code."""
+    from agents.progress import training_bar
+    from agents.several import train_several
+    from wisp_gym.evaluation import usable_cores
+
+    jobs = max(1, usable_cores() // planned[0].settings.threads)
+    codes: list[int] = []
+    with training_bar(sum(run.settings.timesteps for run in planned)) as tell:
+        outcomes = train_several(planned, jobs, tell, lambda run, outcome: codes.append(report(run, outcome)))
+    return max([*codes, *(INTERRUPTED for outcome in outcomes if outcome is None)])
+
+
+def report(run: TrainingRun, outcome: Outcome) -> int:
+    """Say what came of a run; return the exit code."""
+    if isinstance(outcome, Exception):
+        print(f"error: {run.folder}: {outcome}", file=sys.stderr)
+        return INPUT_ERROR if isinstance(outcome, InputError) else FAILED
+    if outcome is None:
+        print(f"{run.folder}: ended before it began", file=sys.stderr)
         return INTERRUPTED
-    if options.validation_seeds:
-        show(compare(planned, options.validation_seeds, command))
-    return 0
+    show(f"{outcome.timesteps:,} steps in {outcome.seconds:.0f} s; the model is in {run.folder}")
+    if outcome.complete:
+        return 0
+    print(
+        f"stopped early; go on: train.py --resume {run.folder}; "
+        f"compare it: evaluate.py --policy wisp:best {run.folder}",
+        file=sys.stderr,
+    )
+    return INTERRUPTED
 
 
-def compare(trained: TrainingRun, seeds: int, command: Sequence[str]) -> str:
-    """Compare the model with the baselines on validation worlds, keep the results, and return the table."""
-    from agents.comparison import compare_with_baselines
+def compare(trained: Sequence[TrainingRun], command: Sequence[str]) -> str:
+    """Compare the models with the baselines on validation worlds, keep the results, and return the table."""
+    from agents.comparison import compare_with_baselines, over_training_seeds
     from agents.files import VALIDATION
     from baselines import resolve
     from wisp_gym import evaluation
 
-    started, folder = datetime.now(UTC), trained.folder
+    started, first = datetime.now(UTC), trained[0]
+    models = [run.folder for run in trained]
     with progress_bar() as progress:
-        comparison = compare_with_baselines(folder, trained.scenario, trained.overrides, seeds, progress)
-    evaluation.save(comparison, folder / VALIDATION, resolve, command, evaluation.usable_cores(), started)
-    return evaluation.render(comparison)
+        comparison = compare_with_baselines(
+            models, first.scenario, first.overrides, first.table_worlds, progress
+        )
+    table = evaluation.render(comparison)
+    folder = first.folder / VALIDATION
+    if len(trained) > 1:
+        folder = Path(f"{first.folder}-{trained[-1].seed}") / VALIDATION  # as in runs/ppo-quickstart-s0-2
+        table += f"\n\n{over_training_seeds(comparison, models)}"
+    evaluation.save(comparison, folder, resolve, command, evaluation.usable_cores(), started)
+    return table
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

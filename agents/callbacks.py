@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import cast
 
 import numpy as np
 import torch
 from stable_baselines3.common.callbacks import BaseCallback
 
+from agents.environment import TrainingEnvironments
+from agents.validation import COLUMNS
 from wisp_gym.envs.action import NAMES
+from wisp_gym.envs.reward import TERMS
 
 EPISODE_METRICS: Mapping[str, str] = {
     "goodput_tps": "tokens that fell due and were delivered by then, per second",
@@ -47,33 +50,42 @@ class TrainingCurves(BaseCallback):
     episode (a class that is absent) are left out.
     """
 
+    def _on_rollout_start(self) -> None:
+        self._steps, self._sums, self._terms = 0, np.zeros(len(STEP_VALUES)), np.zeros(len(TERMS))
+
     def _on_step(self) -> bool:
-        for info in self.locals["infos"]:
-            self._record("step/dt_s", info["dt"])
-            self._record("step/cost", info["cost"])
-            self._record("step/forced_share", float(info["forced"]))
-            for term, value in info["terms"].items():
-                self._record(f"reward/{term}", value)
-            for name in EPISODE_METRICS.keys() & info.get("episode_metrics", {}).keys():
-                self._record(f"episode/{name}", info["episode_metrics"][name])
+        environments = cast(TrainingEnvironments, self.training_env)
+        out = environments.out
+        self._steps += 1
+        self._sums += (out["dt"].mean(), out["cost"].mean(), out["forced"].mean())
+        self._terms += environments.terms.mean(axis=0)
+        if self.locals["dones"].any():
+            for index in np.flatnonzero(self.locals["dones"]):
+                self._record_episode(self.locals["infos"][index].get("episode_metrics", {}))
         return True
 
     def _on_rollout_end(self) -> None:
+        for name, total in zip(STEP_VALUES, self._sums, strict=True):
+            self.logger.record_mean(f"step/{name}", float(total) / self._steps)
+        for name, total in zip(TERMS, self._terms, strict=True):
+            self.logger.record_mean(f"reward/{name}", float(total) / self._steps)
         taken = self.locals["rollout_buffer"].actions  # (steps, environments, components)
         for index, name in enumerate(NAMES):
             choices = taken[..., index]
             self.logger.record(f"action/{name}_mean", float(choices.mean()))
             self.logger.record(f"action/{name}", torch.as_tensor(np.ravel(choices)))
 
-    def _record(self, name: str, value: Any) -> None:
-        if math.isfinite(value):
-            self.logger.record_mean(name, float(value))
+    def _record_episode(self, metrics: Mapping[str, float]) -> None:
+        for name in EPISODE_METRICS.keys() & metrics.keys():
+            if math.isfinite(metrics[name]):
+                self.logger.record_mean(f"episode/{name}", float(metrics[name]))
 
 
 def curve_names() -> dict[str, str]:
-    """Return every name that `TrainingCurves` writes, the reward's terms aside, and what it means."""
+    """Return every curve of a run but the learner's own and the reward's terms, and what it means."""
     episodes = {f"episode/{name}": text for name, text in EPISODE_METRICS.items()}
     steps = {f"step/{name}": text for name, text in STEP_VALUES.items()}
     actions = {f"action/{name}": f"choices of the action's component {name}, a histogram" for name in NAMES}
     means = {f"action/{name}_mean": f"mean index chosen for {name}" for name in NAMES}
-    return episodes | steps | actions | means
+    validation = {f"validation/{name}": text for name, text in COLUMNS.items() if name != "timesteps"}
+    return episodes | steps | actions | means | validation

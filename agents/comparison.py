@@ -19,11 +19,15 @@ BASELINES = (
 
 
 def compare_with_baselines(
-    model: Path, scenario: str, overrides: Sequence[str], seeds: int, progress: Progress | None = None
+    models: Sequence[Path],
+    scenario: str,
+    overrides: Sequence[str],
+    seeds: int,
+    progress: Progress | None = None,
 ) -> Comparison:
-    """Evaluate the baselines and a model on the same validation worlds.
+    """Evaluate the baselines and models on the same validation worlds.
 
-    :param model: the trained model's folder
+    :param models: folders of trained models
     :param scenario: name or path
     :param overrides: changes to the scenario as "key=value"
     :param seeds: number of worlds; seeds 0 to seeds - 1
@@ -35,11 +39,29 @@ def compare_with_baselines(
 
     return evaluation.compare(
         scenarios.load(scenario, overrides),
-        [*BASELINES, str(model)],
+        [*BASELINES, *map(str, models)],
         range(seeds),
         resolve,
         candidates,
         split="validation",
         jobs=evaluation.usable_cores(),
         progress=progress,
+    )
+
+
+def over_training_seeds(comparison: Comparison, models: Sequence[Path]) -> str:
+    """Return a line on what agents of several training seeds reach: the mean and its 95 % interval.
+
+    :param comparison: with rows of all of them
+    :param models: folders of the agents, one a training seed
+    """
+    from wisp_gym.evaluation.statistics import mean, paired_ratio
+
+    goodputs = [comparison.metric(str(model), "goodput_tps") for model in models]
+    reached = mean([mean(values).value for values in goodputs])
+    reference = comparison.metric(BASELINES[0], "goodput_tps")
+    ratio = mean([paired_ratio(values, reference).value for values in goodputs])
+    return (
+        f"over {len(models)} training seeds: goodput {reached.value:.1f} ± {reached.half_width:.1f} tok/s, "
+        f"ratio to {BASELINES[0]} {ratio.value:.3f} [{ratio.low:.3f}, {ratio.high:.3f}]"
     )

@@ -1,23 +1,26 @@
 """Discounting by elapsed time for stable-baselines3's on-policy learners, which know one fixed gamma.
 
-Steps of the environment last unequal times, so a step's discount is exp(-dt / tau), given in
-`info["discount"]` (semi-Markov decisions: Bradtke and Duff, 1994). A rollout buffer keeps it beside the
+Steps of the environment last unequal times, so a step's discount is exp(-dt / tau), given by
+the environments (semi-Markov decisions: Bradtke and Duff, 1994). A rollout buffer keeps it beside the
 reward; a callback hands it over and bootstraps truncated episodes with it.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from sb3_contrib.common.maskable.buffers import MaskableRolloutBuffer
 from stable_baselines3.common.buffers import RolloutBuffer
 from stable_baselines3.common.callbacks import BaseCallback
 
+from agents.environment import TrainingEnvironments
 
-class ElapsedTimeRolloutBuffer(RolloutBuffer):
-    """A rollout buffer whose discount belongs to the step.
+
+class ElapsedTime(RolloutBuffer):
+    """Makes a rollout buffer one whose discount belongs to the step.
 
     `gae_lambda` stays a factor per decision: it trades bias for variance along a chain of value estimates,
     whatever time they are apart.
@@ -48,25 +51,39 @@ class ElapsedTimeRolloutBuffer(RolloutBuffer):
         self.returns = self.advantages + self.values
 
 
+class ElapsedTimeRolloutBuffer(ElapsedTime):
+    """The buffer of PPO and A2C."""
+
+
+class MaskableElapsedTimeRolloutBuffer(ElapsedTime, MaskableRolloutBuffer):
+    """The buffer of MaskablePPO, which keeps the masks too."""
+
+
 class ElapsedTimeDiscount(BaseCallback):
-    """Hands each step's discount to an `ElapsedTimeRolloutBuffer`.
+    """Hands each step's discount to a buffer of this module.
 
     The learner adds gamma * V(final observation) to the reward of a truncated step after its callbacks ran.
-    Here the mark that it looks for is taken away, and the same is done with the step's own discount.
+    Here the mark that it looks for is taken away, and the same is done with the step's own discount. PPO,
+    A2C and MaskablePPO all collect in this order.
     """
 
     def _on_step(self) -> bool:
-        infos: list[dict[str, Any]] = self.locals["infos"]
-        discounts = np.array([info["discount"] for info in infos], dtype=np.float32)
-        buffer: ElapsedTimeRolloutBuffer = self.locals["rollout_buffer"]
+        discounts = cast(TrainingEnvironments, self.training_env).out["discount"]
+        buffer: ElapsedTime = self.locals["rollout_buffer"]
         buffer.discounts[buffer.pos] = discounts
-        for index in np.flatnonzero(self.locals["dones"]):
-            if infos[index].pop("TimeLimit.truncated", False):
-                value = self._value(infos[index]["terminal_observation"])
-                self.locals["rewards"][index] += discounts[index] * value
+        dones = self.locals["dones"]
+        if dones.any():
+            infos: list[dict[str, Any]] = self.locals["infos"]
+            ended = np.flatnonzero(dones)
+            truncated = [index for index in ended if infos[index].pop("TimeLimit.truncated", False)]
+            if truncated:
+                final = np.stack([infos[index]["terminal_observation"] for index in truncated])
+                self.locals["rewards"][truncated] += discounts[truncated] * self._values(final)
         return True
 
-    def _value(self, observation: NDArray[np.float32]) -> float:
+    def _values(self, observations: NDArray[Any]) -> NDArray[np.float32]:
+        """Return the critic's values of some observations.  # (observations,)"""
         policy: Any = self.model.policy
         with torch.no_grad():
-            return float(policy.predict_values(policy.obs_to_tensor(observation)[0])[0])
+            values: NDArray[np.float32] = policy.predict_values(policy.obs_to_tensor(observations)[0]).numpy()
+        return values.ravel()

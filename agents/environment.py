@@ -3,15 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
-import gymnasium
-from stable_baselines3.common.monitor import Monitor
-from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
+import numpy as np
+from numpy.typing import NDArray
+from stable_baselines3.common.vec_env import VecEnv
 
 from agents.settings import AgentSettings
-from agents.spaces import ENVIRONMENT_ID
+from agents.vector import VectorAdapter
+from wisp_gym.envs import EdgeCloudVector
+
+
+class TrainingEnvironments(Protocol):
+    """What training asks of its environments beyond stable-baselines3's VecEnv."""
+
+    @property
+    def out(self) -> NDArray[Any]:
+        """The last step's dt (s), discount, cost and forced, a record a copy.  # (copies,)"""
+
+    @property
+    def terms(self) -> NDArray[np.float64]:
+        """The last step's terms of the reward, in the order of its TERMS.  # (copies, terms)"""
+
+    def capture(self) -> dict[str, NDArray[Any]]:
+        """Return the whole state as arrays of numbers."""
+
+    def restore(self, arrays: dict[str, NDArray[Any]]) -> None:
+        """Continue from a captured state: the same actions give the same bytes."""
 
 
 def make_environments(settings: AgentSettings, scenario: str, overrides: Sequence[str], seed: int) -> VecEnv:
@@ -22,22 +40,16 @@ def make_environments(settings: AgentSettings, scenario: str, overrides: Sequenc
     :param overrides: changes to the scenario as "key=value"
     :param seed: of the worlds; the copy's index is the other part of a world's name
     """
-    make = partial(_make_one, settings, scenario, tuple(overrides), seed)
-    return DummyVecEnv([partial(make, index) for index in range(settings.environments)])
-
-
-def _make_one(
-    settings: AgentSettings, scenario: str, overrides: tuple[str, ...], seed: int, index: int
-) -> gymnasium.Env[Any, Any]:
-    environment = gymnasium.make(
-        ENVIRONMENT_ID,
-        disable_env_checker=True,  # its checks cost time on every step; the tests run them
-        scenario=scenario,
-        overrides=overrides,
-        seed=seed,
+    vector = EdgeCloudVector(
+        settings.environments,
+        scenario,
+        tuple(overrides),
+        seed,
         split="train",
-        environment=index,
         reward=settings.reward,
         control=settings.control,
+        hold_s=settings.hold_s,
+        autoreset_mode="SameStep",
+        terms=False,
     )
-    return Monitor(environment)
+    return VectorAdapter(vector)

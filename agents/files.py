@@ -1,8 +1,12 @@
-"""Where a run's files go: a folder that is checked before any work."""
+"""Where a run's files go: a folder that is checked before any work and held by one training at a time."""
 
 from __future__ import annotations
 
+import fcntl
+import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from wisp_gym.errors import InputError
@@ -10,20 +14,58 @@ from wisp_gym.evaluation.output import check_writable
 
 MODEL_WEIGHTS = "model.safetensors"
 MODEL_RECORD = "model.json"
+RUN_RECORD = "run.json"
+CHECKPOINT = "checkpoint.safetensors"
+VALIDATION_CSV = "validation.csv"
 CURVES = "tensorboard"
 VALIDATION = "validation"
 
+_FILES = (MODEL_RECORD, MODEL_WEIGHTS, RUN_RECORD, CHECKPOINT, VALIDATION_CSV)
 
-def claim_folder(folder: Path, overwrite: bool) -> None:
-    """Make sure that a folder can take a run; with `overwrite`, clear an earlier run's curves from it.
+
+def check_folder(folder: Path, overwrite: bool) -> None:
+    """Make sure that a folder can take a new run. Leaves no trace.
 
     :param folder: where the run's files are to go; it may not exist yet
     :param overwrite: whether the files of an earlier run there may be replaced
     :raises InputError: it holds a run already, is no folder, or cannot be written
     """
-    check_writable(folder, (MODEL_WEIGHTS, MODEL_RECORD))
-    held = [name for name in (MODEL_RECORD, MODEL_WEIGHTS, CURVES, VALIDATION) if (folder / name).exists()]
+    check_writable(folder, _FILES)
+    held = [name for name in (*_FILES, CURVES, VALIDATION) if (folder / name).exists()]
     if held and not overwrite:
-        raise InputError(f"--out {folder}: holds a run ({held[0]}); use --overwrite or another folder")
-    # New curves would be drawn into the old ones. The old model stays until the new one replaces it.
+        resume = f"--resume {folder} goes on with it, " if RUN_RECORD in held else ""
+        raise InputError(f"--out {folder}: holds a run ({held[0]}); {resume}--overwrite replaces it")
+
+
+def clear(folder: Path) -> None:
+    """Take an earlier run's state and curves away. Its model stays until the new one replaces it.
+
+    :param folder: the run's
+    """
+    for name in (CHECKPOINT, RUN_RECORD, VALIDATION_CSV):
+        (folder / name).unlink(missing_ok=True)
     shutil.rmtree(folder / CURVES, ignore_errors=True)
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Keep other trainings out of a folder; the lock goes with the process, however it ends.
+
+    :param folder: made if it is missing, and taken away again if nothing has been written into it
+    :raises InputError: another training holds it
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise InputError(f"{folder}: another training is writing into it") from error
+        for name in _FILES:
+            for half_written in folder.glob(f".{name}-*"):  # by a run that was killed
+                half_written.unlink(missing_ok=True)
+        yield
+    finally:
+        with suppress(OSError):
+            folder.rmdir()
+        os.close(handle)

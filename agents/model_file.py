@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 
 from agents.files import MODEL_RECORD, MODEL_WEIGHTS
 from agents.network import ActorNetwork, Floats, actor_layers, build_actor
-from agents.settings import AgentSettings
+from agents.settings import Settings
 from agents.spaces import Spaces, environment_spaces
 from wisp_gym._validation import Checked, build
 from wisp_gym.errors import InputError
@@ -52,7 +52,7 @@ class ModelRecord(Checked):
     seed: int
     timesteps: int
     complete: bool
-    settings: AgentSettings
+    settings: Settings
     versions: dict[str, str]
     weights_sha256: str = ""
 
@@ -83,7 +83,9 @@ def load(path: str | Path, name: str | None = None) -> Policy:
 
     folder = model_folder(path)
     record, actor = read(folder)
-    return AgentScheduler(actor, name or folder.resolve().name, record.settings.control).policy()
+    settings = record.settings
+    called = name or folder.resolve().name
+    return AgentScheduler(actor, called, settings.control, settings.hold_s, settings.masked).policy()
 
 
 def model_folder(path: str | Path) -> Path:

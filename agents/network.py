@@ -31,13 +31,17 @@ class ActorNetwork:
             hidden = np.tanh(weight @ hidden + bias)
         return self.weights[-1] @ hidden + self.biases[-1]
 
-    def __call__(self, observation: Floats) -> NDArray[np.int64]:
+    def __call__(self, observation: Floats, mask: NDArray[np.bool_] | None = None) -> NDArray[np.int64]:
         """Return the likeliest choice of every component, the lowest index among equals.
 
         :param observation: as the environment gives it  # (observation size,)
+        :param mask: which choices are allowed, component after component; all without it  # (choices,)
         :returns: the action  # (components,)
         """
-        parts = np.split(self.logits(observation), np.cumsum(self.action_counts)[:-1])
+        logits = self.logits(observation)
+        if mask is not None:
+            logits = np.where(mask, logits, -np.inf)
+        parts = np.split(logits, np.cumsum(self.action_counts)[:-1])
         return np.array([part.argmax() for part in parts], dtype=np.int64)
 
 

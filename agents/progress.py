@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from types import FrameType, TracebackType
 
 from rich.console import Console
@@ -10,59 +12,65 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from stable_baselines3.common.callbacks import BaseCallback
 
 
-class StopOnInterrupt(BaseCallback):
-    """Ends training before the next step when the user presses Ctrl-C: no update is left half done.
+class Interrupt:
+    """Notes that the user pressed Ctrl-C, so that training can end where it can be taken up again.
 
-    A context manager: the signal is its own inside the block only. A second Ctrl-C raises KeyboardInterrupt.
+    A context manager: the signals are its own inside the block only. A second one raises KeyboardInterrupt.
+
+    :param signals: that count as Ctrl-C; a scheduler of jobs sends SIGTERM before it ends one
     """
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, signals: Sequence[signal.Signals] = (signal.SIGINT, signal.SIGTERM)) -> None:
         self.pressed = False
+        self._signals = signals
 
-    def __enter__(self) -> StopOnInterrupt:
-        self._before = signal.signal(signal.SIGINT, self._press)
+    def __enter__(self) -> Interrupt:
+        self._before = {number: signal.signal(number, self._press) for number in self._signals}
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        signal.signal(signal.SIGINT, self._before)
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
 
     def _press(self, signum: int, frame: FrameType | None) -> None:
+        if self.pressed:
+            raise KeyboardInterrupt
         self.pressed = True
-        signal.signal(signum, signal.default_int_handler)
+
+
+class Report(BaseCallback):
+    """Tells how far training is, at every rollout's end.
+
+    :param tell: takes the decisions made so far
+    """
+
+    def __init__(self, tell: Callable[[int], None]) -> None:
+        super().__init__()
+        self._tell = tell
 
     def _on_step(self) -> bool:
-        return not self.pressed
+        return True
+
+    def _on_rollout_end(self) -> None:
+        self._tell(self.num_timesteps)
 
 
-class TrainingProgress(BaseCallback):
-    """A progress bar on standard error, where that is a terminal.
+@contextmanager
+def training_bar(timesteps: int) -> Iterator[Callable[[int], None]]:
+    """Show a progress bar on standard error, where that is a terminal; yield what moves it.
 
     :param timesteps: decisions until the end
     """
-
-    def __init__(self, timesteps: int) -> None:
-        super().__init__()
-        console = Console(stderr=True)
-        columns = (
-            TextColumn("training"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("steps"),
-            TimeRemainingColumn(),
-        )
-        self._bar = Progress(*columns, console=console, disable=not console.is_terminal, transient=True)
-        self._task = self._bar.add_task("training", total=timesteps)
-
-    def _on_training_start(self) -> None:
-        self._bar.start()
-
-    def _on_step(self) -> bool:
-        self._bar.update(self._task, completed=self.num_timesteps)
-        return True
-
-    def close(self) -> None:
-        """Take the bar away, whatever ended the training."""
-        self._bar.stop()
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("training"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("steps"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:
+        task = bar.add_task("training", total=timesteps)
+        yield lambda done: bar.update(task, completed=done)

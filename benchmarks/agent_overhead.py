@@ -20,7 +20,7 @@ os.environ.update(OMP_NUM_THREADS="1", NUMBA_NUM_THREADS="1")
 
 from machine import python_loop_s
 
-from agents import ppo
+from agents import learners
 from agents.callbacks import TrainingCurves
 from agents.elapsed_time import ElapsedTimeDiscount
 from agents.environment import make_environments
@@ -63,7 +63,7 @@ def once(steps: int) -> dict[str, float]:
     watch = Stopwatch()
     for name in ("reset", "step_async", "step_wait"):
         setattr(environments, name, watch.around(getattr(environments, name)))
-    learner = ppo.build(settings, environments, 0)
+    learner = learners.build(settings, environments, 0)
     begin = time.perf_counter()
     learner.learn(steps, callback=[ElapsedTimeDiscount(), TrainingCurves()])
     seconds = time.perf_counter() - begin

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from typing import Any
 
 import gymnasium
@@ -12,6 +14,7 @@ from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv
 
 from agents.settings import AgentSettings
+from wisp_gym.envs.reward import TERMS
 
 COUNTS = (9, 6, 5, 6, 9, 9, 9, 9)
 SIZE = 12
@@ -51,10 +54,48 @@ class KnownAnswer(gymnasium.Env[NDArray[np.float32], NDArray[np.int64]]):
             }
         return self._observe(), float(closeness.mean()), False, ended, info
 
+    def action_masks(self) -> NDArray[np.bool_]:
+        mask = np.ones(sum(COUNTS), np.bool_)
+        mask[0] = self._step % 3 > 0
+        return mask
+
     def _observe(self) -> NDArray[np.float32]:
         return self._random.uniform(-1, 1, SIZE).astype(np.float32)
 
 
-def copies(settings: AgentSettings, scenario: str, overrides: Any, seed: int) -> DummyVecEnv:
+class KnownAnswers(DummyVecEnv):
+    """Copies of `KnownAnswer`, with what training asks of its environments."""
+
+    def step_wait(self) -> Any:
+        result = super().step_wait()
+        infos = result[3]
+        fields = ("dt", "discount", "cost", "forced")
+        values = [tuple(info[name] for name in fields) for info in infos]
+        self.out = np.array(values, [(name, np.float64) for name in fields])
+        self.terms = np.ones((len(infos), len(TERMS)))
+        return result
+
+    def capture(self) -> dict[str, NDArray[Any]]:
+        inner = [environment.unwrapped for environment in self.envs]
+        words = [json.dumps(one._random.bit_generator.state).encode().ljust(500) for one in inner]  # type: ignore[attr-defined]
+        return {
+            "random": np.array([np.frombuffer(word, np.uint8) for word in words]),
+            "steps": np.array([one._step for one in inner]),  # type: ignore[attr-defined]
+            "gains": np.array([np.array(env.rewards).sum() for env in self.envs]),  # type: ignore[attr-defined]
+        }
+
+    def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        self.reset()
+        for index, environment in enumerate(self.envs):
+            inner: Any = environment.unwrapped
+            inner._random.bit_generator.state = json.loads(arrays["random"][index].tobytes())
+            inner._step = int(arrays["steps"][index])
+            monitor: Any = environment
+            monitor.rewards = [0.0] * max(0, inner._step - 1) + [float(arrays["gains"][index])] * (
+                inner._step > 0
+            )
+
+
+def copies(settings: AgentSettings, scenario: str, overrides: Any, seed: int) -> KnownAnswers:
     seeds = range(seed, seed + settings.environments)
-    return DummyVecEnv([lambda s=s: Monitor(KnownAnswer(s)) for s in seeds])  # type: ignore[misc]
+    return KnownAnswers([lambda s=s: Monitor(KnownAnswer(s)) for s in seeds])  # type: ignore[misc]

@@ -12,24 +12,36 @@ import numpy as np
 import pytest
 import safetensors.numpy
 import torch
-from known_answer import BEST, COUNTS, SIZE, KnownAnswer, copies
+from known_answer import BEST, COUNTS, SIZE, copies
 from numpy.typing import NDArray
-from stable_baselines3.common.monitor import Monitor
-from stable_baselines3.common.vec_env import DummyVecEnv
 
-from agents import callbacks, model_file, ppo, training
-from agents.files import claim_folder
+from agents import callbacks, learners, model_file, training
+from agents.boundary import Boundary
+from agents.files import check_folder, clear
+from agents.progress import Interrupt
 from agents.settings import load_settings
 from agents.spaces import Spaces
 from agents.training import TrainingRun
+from wisp_gym import scenario
+from wisp_gym.envs import AgentScheduler, wisp_action
 from wisp_gym.errors import InputError
+from wisp_gym.metrics import measure
+from wisp_gym.pipeline import Simulation
+from wisp_gym.world import draw_world, world_seed
 
 
-def run_in(folder: Path, *changes: str, seed: int = 0) -> TrainingRun:
+def run_in(folder: Path, *changes: str, seed: int = 0, kind: str = "ppo") -> TrainingRun:
     folder.mkdir(exist_ok=True)
-    small = ("timesteps=512", "rollout_steps=256", "batch_size=128", "environments=2", "hidden=[16]")
+    small = (
+        "timesteps=512",
+        "rollout_steps=256",
+        "batch_size=128",
+        "environments=2",
+        "hidden=[16]",
+        "validation_every=0",
+    )
     return TrainingRun(
-        load_settings("ppo", [*small, *changes]), "quickstart", ("fleet.devices=4",), seed, folder
+        load_settings(kind, [*small, *changes]), "quickstart", ("fleet.devices=4",), seed, folder
     )
 
 
@@ -89,58 +101,17 @@ def test_an_unknown_agent_names_the_nearest() -> None:
         load_settings("pppo")
 
 
-# --- discounting by elapsed time
-
-
-def test_advantages_by_hand() -> None:
-    settings = load_settings("ppo", ["environments=1", "rollout_steps=4", "batch_size=4", "gae_lambda=0.5"])
-    buffer = ppo.build(settings, copies(settings, "", (), 0), seed=0).rollout_buffer
-    buffer.rewards[:, 0] = [1.0, 2.0, 3.0, 4.0]
-    buffer.values[:, 0] = [10.0, 20.0, 30.0, 40.0]
-    buffer.discounts[:, 0] = [0.9, 0.8, 0.5, 0.7]  # type: ignore[attr-defined]
-    buffer.episode_starts[:, 0] = [1.0, 0.0, 1.0, 0.0]  # so the second step ended an episode
-    buffer.compute_returns_and_advantage(torch.tensor([[50.0]]), np.array([False]))
-    last = 4.0 + 0.7 * 50.0 - 40.0
-    third = 3.0 + 0.5 * 40.0 - 30.0 + 0.5 * 0.5 * last
-    second = 2.0 - 20.0
-    first = 1.0 + 0.9 * 20.0 - 10.0 + 0.9 * 0.5 * second
-    assert buffer.advantages[:, 0] == pytest.approx([first, second, third, last])
-    assert buffer.returns[:, 0] == pytest.approx([first + 10, second + 20, third + 30, last + 40])
-
-
-class HalfLife(KnownAnswer):
-    """Truncated after every other step, all states alike; reward 1, discount 0.5: every state is worth 2."""
-
-    def _observe(self) -> NDArray[np.float32]:
-        return np.zeros(SIZE, dtype=np.float32)
-
-    def step(self, action: NDArray[np.int64]) -> Any:
-        observation, _, _, _, info = super().step(action)
-        return observation, 1.0, False, self._step == 2, info | {"discount": 0.5}
-
-
-def test_a_truncated_step_is_bootstrapped_with_its_own_discount() -> None:
-    changes = [
-        "environments=1",
-        "rollout_steps=256",
-        "batch_size=64",
-        "hidden=[8]",
-        "learning_rate=0.01",
-        "epochs=10",
-    ]
-    settings = load_settings("ppo", changes)
-    environments = DummyVecEnv([lambda: Monitor(HalfLife())])
-    learner = ppo.build(settings, environments, seed=0)
-    learner.learn(256 * 15, callback=training.ElapsedTimeDiscount())
-    value = learner.policy.predict_values(torch.zeros(1, SIZE)).item()
-    assert value == pytest.approx(2.0, abs=0.1)
-
-
 # --- learning, determinism, curves
 
 
 def test_the_best_action_is_learned(tmp_path: Path, stub: Spaces) -> None:
-    changes = ("timesteps=20000", "rollout_steps=512", "batch_size=128", "learning_rate=0.003")
+    changes = (
+        "timesteps=20000",
+        "environments=16",
+        "rollout_steps=512",
+        "batch_size=128",
+        "learning_rate=0.003",
+    )
     training.train(run_in(tmp_path, *changes))
     _, actor = model_file.read(tmp_path)
     chosen = np.array([actor(np.zeros(SIZE, dtype=np.float32))])
@@ -171,7 +142,7 @@ def test_curves_are_written_under_the_documented_names(tmp_path: Path, stub: Spa
         "episode/goodput_tps",
         "action/requests_mean",
         "step/dt_s",
-        "reward/goodput",
+        "reward/on_time_tokens",
         "train/loss",
     } <= set(scalars)
     assert "action/cap_4" in histograms
@@ -193,13 +164,13 @@ def test_divergence_is_an_input_error_and_leaves_no_model(tmp_path: Path, stub: 
     )
     run = run_in(tmp_path, *diverging)
     environments = copies(run.settings, "", (), 0)
-    learner = ppo.build(run.settings, environments, seed=0)
+    learner = learners.build(run.settings, environments, seed=0)
     with torch.no_grad():
         learner.policy.action_net.bias.fill_(float("nan"))  # type: ignore[union-attr, operator]
     with pytest.raises(InputError, match="learning_rate"):
-        training._learn(learner, 512)
+        training._learn(learner, run.settings, Boundary(lambda: None, 0, Interrupt(()), None), print)
     with pytest.raises(InputError, match="learning_rate"):
-        model_file.save(tmp_path, ppo.tensors(learner), model_file.ModelRecord.model_construct())
+        model_file.save(tmp_path, learners.tensors(learner), model_file.ModelRecord.model_construct())
     assert not (tmp_path / "model.json").exists()
 
 
@@ -208,12 +179,54 @@ def test_divergence_is_an_input_error_and_leaves_no_model(tmp_path: Path, stub: 
 
 def test_a_loaded_actor_acts_as_the_learner(tmp_path: Path, stub: Spaces) -> None:
     run = run_in(tmp_path)
-    learner = ppo.build(run.settings, copies(run.settings, "", (), 0), seed=5)
+    learner = learners.build(run.settings, copies(run.settings, "", (), 0), seed=5)
     record = training._record(run, training.TrainingResult(0, True, 0.0), learner.get_env())  # type: ignore[arg-type]
-    model_file.save(tmp_path, ppo.tensors(learner), record)
+    model_file.save(tmp_path, learners.tensors(learner), record)
     _, actor = model_file.read(tmp_path)
     for observation in np.random.default_rng(0).uniform(-1, 1, (50, SIZE)).astype(np.float32):
         assert (actor(observation) == learner.predict(observation, deterministic=True)[0]).all()
+
+
+def test_a_masked_actor_acts_as_its_learner(tmp_path: Path, stub: Spaces) -> None:
+    run = run_in(tmp_path, kind="maskable_ppo")
+    learner: Any = learners.build(run.settings, copies(run.settings, "", (), 0), seed=5)
+    model_file.save(
+        tmp_path,
+        learners.tensors(learner),
+        training._record(run, training.TrainingResult(0, True, 0.0), learner.get_env()),
+    )
+    record, actor = model_file.read(tmp_path)
+    assert record.settings.masked
+    random = np.random.default_rng(0)
+    starts = np.cumsum((0, *COUNTS[:-1]))
+    for observation in random.uniform(-1, 1, (50, SIZE)).astype(np.float32):
+        mask = random.random(sum(COUNTS)) < 0.5
+        mask[starts] = True  # something is allowed in every component
+        chosen = learner.predict(observation, deterministic=True, action_masks=mask)[0]
+        assert (actor(observation, mask) == chosen).all()
+
+
+def test_a_masked_agent_is_told_when_it_may_not_wait() -> None:
+    """It would wait for ever; where that is masked it serves what comes second, not the smallest batch."""
+    asked: list[bool] = []
+
+    def act(observation: NDArray[np.float32], mask: NDArray[np.bool_]) -> NDArray[np.int64]:
+        asked.append(bool(mask[0]))
+        assert mask.shape == (62,)
+        assert mask[1:].all()
+        action = wisp_action()
+        action[0] = 0 if mask[0] else action[0]
+        return action
+
+    spec = scenario.load("quickstart", ["horizon_s=60"])
+    world = draw_world(spec, world_seed("validation", 0))
+    masked = Simulation(world, AgentScheduler(act, "masked", masked=True).policy()).run()
+    assert 0 < np.mean(asked) < 1
+    waits = wisp_action()
+    waits[0] = 0
+    forced = Simulation(world, AgentScheduler(lambda _: waits, "forced").policy()).run()
+    assert measure(forced)["batch_size_mean"] == 1
+    assert measure(masked)["batch_size_mean"] > 3
 
 
 def test_the_record_says_what_was_trained(model: Path) -> None:
@@ -290,17 +303,18 @@ def test_a_missing_model_says_what_is_missing(model: Path) -> None:
 
 
 def test_a_folder_with_a_run_is_not_taken(tmp_path: Path) -> None:
-    claim_folder(tmp_path / "new" / "run", overwrite=False)
+    check_folder(tmp_path / "new" / "run", overwrite=False)
     assert not (tmp_path / "new").exists()
     (tmp_path / "model.json").touch()
     (tmp_path / "tensorboard").mkdir()
     with pytest.raises(InputError, match="--overwrite"):
-        claim_folder(tmp_path, overwrite=False)
-    claim_folder(tmp_path, overwrite=True)
+        check_folder(tmp_path, overwrite=False)
+    check_folder(tmp_path, overwrite=True)
+    clear(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["model.json"]
 
 
 def test_a_folder_that_cannot_be_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match="is a file"):
-        claim_folder(tmp_path / "file" / "run", overwrite=False)
+        check_folder(tmp_path / "file" / "run", overwrite=False)

@@ -5,17 +5,20 @@ from __future__ import annotations
 import json
 import os
 import signal
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import train
-from wisp_gym.envs import EdgeCloud
+from agents.vector import VectorAdapter
 
 QUICK = (
     *("--set", "fleet.devices=8", "--set", "episode_s=5", "--validation-seeds", "0", "--timesteps", "256"),
     *("--agent-set", "rollout_steps=128", "--agent-set", "batch_size=64", "--envs", "2"),
+    *("--agent-set", "validation_every=0"),
 )
 
 
@@ -69,6 +72,7 @@ def test_a_run_writes_a_model_and_ends_with_the_table(
     assert {path.name for path in folder.iterdir()} == {
         "model.json",
         "model.safetensors",
+        "run.json",
         "tensorboard",
         "validation",
     }
@@ -99,22 +103,73 @@ def test_ctrl_c_saves_what_is_there(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     steps = 0
-    plain_step = EdgeCloud.step
+    plain_step = VectorAdapter.step_wait
 
-    def step(self: EdgeCloud, action: Any) -> Any:
+    def step(self: VectorAdapter) -> Any:
         nonlocal steps
-        steps += 1
+        steps += 2
         if steps == 300:
             os.kill(os.getpid(), signal.SIGINT)
-        return plain_step(self, action)
+        return plain_step(self)
 
-    monkeypatch.setattr(EdgeCloud, "step", step)
+    monkeypatch.setattr(VectorAdapter, "step_wait", step)
     assert train.main([*QUICK, "--timesteps", "100000", "--out", "run"]) == 130
     record = json.loads((tmp_path / "run" / "model.json").read_text())
-    assert (record["complete"], record["timesteps"]) == (False, 256)
+    assert (record["complete"], record["timesteps"]) == (False, 384)  # the rollout begun is made use of
+    assert (tmp_path / "run" / "checkpoint.safetensors").exists()
     captured = capsys.readouterr()
     assert "stopped early" in captured.err
+    assert "train.py --resume run" in captured.err
     assert "evaluate.py --policy" in captured.err
+
+
+def test_two_presses_of_ctrl_c_end_it_at_once(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    def step(self: VectorAdapter) -> Any:
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(VectorAdapter, "step_wait", step)
+    assert train.main([*QUICK, "--out", "run"]) == 130
+    assert "interrupted" in capsys.readouterr().err
+    assert not (tmp_path / "run" / "model.json").exists()
+
+
+def test_several_seeds_are_the_runs_one_by_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert train.main([*QUICK, "--out", "all", "--seed", "4", "--seeds", "2", "--validation-seeds", "2"]) == 0
+    shown = capsys.readouterr().out
+    assert "\nall-s4 " in shown
+    assert "over 2 training seeds: goodput" in shown
+    assert (tmp_path / "all-s4-5" / "validation" / "metrics.csv").exists()
+    assert train.main([*QUICK, "--out", "one", "--seed", "5"]) == 0
+    for file in ("model.safetensors", "model.json"):
+        assert (tmp_path / "all-s5" / file).read_bytes() == (tmp_path / "one" / file).read_bytes()
+
+
+def test_ctrl_c_ends_several_runs_with_checkpoints(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The parent alone is told, as by `kill -INT`; it tells the others once both are under way."""
+    parent, folders = os.getpid(), [tmp_path / "run-s0", tmp_path / "run-s1"]
+
+    def press() -> None:
+        give_up = time.monotonic() + 240
+        while not all((folder / "tensorboard").exists() for folder in folders):
+            if time.monotonic() > give_up:
+                break
+            time.sleep(0.05)
+        os.kill(parent, signal.SIGINT)
+
+    watcher = threading.Thread(target=press)
+    watcher.start()
+    code = train.main([*QUICK, "--timesteps", "10000000", "--out", "run", "--seeds", "2"])
+    watcher.join()
+    assert code == 130
+    assert capsys.readouterr().err.count("stopped early; go on: train.py --resume run-s") == 2
+    for folder in folders:
+        assert not json.loads((folder / "model.json").read_text())["complete"]
+        assert (folder / "checkpoint.safetensors").exists()
 
 
 def test_help_names_every_option(capsys: pytest.CaptureFixture[str]) -> None:
@@ -126,6 +181,8 @@ def test_help_names_every_option(capsys: pytest.CaptureFixture[str]) -> None:
         "--scenario",
         "--timesteps",
         "--seed",
+        "--seeds",
+        "--resume",
         "--envs",
         "--set",
         "--agent-set",

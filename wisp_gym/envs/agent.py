@@ -9,13 +9,22 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from wisp_gym.envs.action import Command, Control, check_action
+from wisp_gym.envs.action import SIZES, Command, Control, check_action, may_wait
 from wisp_gym.envs.episode import hold_ns
 from wisp_gym.envs.observation import Observer
 from wisp_gym.pipeline.policy import DrafterRule, Policy
 from wisp_gym.pipeline.simulation import Simulation
 
-Act = Callable[[npt.NDArray[np.float32]], Any]
+Act = Callable[..., Any]
+
+
+def action_mask(command: Command) -> npt.NDArray[np.bool_]:
+    """Return which values of each action component are allowed, end to end: all, but no more waiting after
+    50 ms of it.  # (62,)
+    """
+    mask = np.ones(sum(SIZES), np.bool_)
+    mask[0] = may_wait(command.simulation.state.clock[0])
+    return mask
 
 
 class AgentScheduler:
@@ -24,10 +33,15 @@ class AgentScheduler:
     :param act: takes the observation float32[D], returns an action of EdgeCloud-v0
     :param name: what tables call it
     :param control: which half it decides, :param hold_s: how long an action holds, as in the environment
+    :param masked: whether the function also takes the mask of allowed choices, bool[62], as from
+    `action_masks()`
     """
 
-    def __init__(self, act: Act, name: str, control: Control = "joint", hold_s: float = 0.0) -> None:
-        self.act, self.name, self.control, self.hold_ns = act, name, control, hold_ns(hold_s)
+    def __init__(
+        self, act: Act, name: str, control: Control = "joint", hold_s: float = 0.0, masked: bool = False
+    ) -> None:
+        self.act, self.name, self.control, self.masked = act, name, control, masked
+        self.hold_ns = hold_ns(hold_s)
         self._parts: tuple[Command, Observer] | None = None
         self._decided_ns = 0
 
@@ -42,7 +56,9 @@ class AgentScheduler:
         command, observer = self._parts
         self._decided_ns = simulation.now_ns
         observer.update()
-        action = command.effective(check_action(self.act(observer.observe())))
+        observation = observer.observe()
+        chosen = self.act(observation, action_mask(command)) if self.masked else self.act(observation)
+        action = command.effective(check_action(chosen))
         observer.remember(action)
         command.apply(action)
 

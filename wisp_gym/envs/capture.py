@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from wisp_gym.envs.rows import ROW_FIELDS
+from wisp_gym.envs.rows import ROW_FIELDS, Stack
 from wisp_gym.errors import InputError
 
 if TYPE_CHECKING:
@@ -55,6 +55,7 @@ def capture(vector: EdgeCloudVector) -> dict[str, Array]:
         "over": vector.over.astype(np.uint8),
         "obs": vector.obs.copy(),
         "rows": _as_bytes(bank.rows),
+        "room": np.array(list(vector.stack.room.values()), np.int64),
     }
     for i in range(vector.num_envs):
         simulation = vector.simulation(i)
@@ -88,6 +89,9 @@ def restore(vector: EdgeCloudVector, arrays: dict[str, Array]) -> None:
     vector.seeds = [None if seed < 0 else int(seed) for seed in arrays["seeds"]]
     vector.numbers = [int(number) for number in arrays["numbers"]]
     vector.fleets = [int(count) or None for count in arrays["fleets"]]
+    vector.stack = Stack(vector.num_envs)
+    # Rows have room for the largest world so far, which need not be among those that are laid out here.
+    vector.stack.room |= dict(zip(vector.stack.room, arrays["room"].tolist(), strict=True))
     for i in range(vector.num_envs):
         seed = vector.seeds[i]
         assert seed is not None

@@ -1,0 +1,181 @@
+"""Everything that a training run needs to go on as if nothing had happened, in one file of plain arrays.
+
+It is taken between an update and the next rollout, where the rollout buffer is empty. safetensors holds the
+arrays; numbers and names are JSON in its header. Nothing in it runs.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
+
+from agents import generators
+from agents.environment import TrainingEnvironments
+from agents.files import CHECKPOINT
+from agents.validation import ValidationRow
+from wisp_gym.errors import InputError
+from wisp_gym.evaluation.output import write_together
+
+FORMAT = 1
+
+Arrays = dict[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A run's state.
+
+    :param run: digest of the record of the run that it belongs to
+    :param timesteps: decisions learned from
+    :param updates: the learner's counter of updates
+    :param curves: values that wait to be drawn
+    :param rows: of the validation so far
+    :param arrays: of policy, optimiser, environments, generators and learner, by "part/name"
+    """
+
+    run: str
+    timesteps: int
+    updates: int
+    curves: dict[str, float]
+    rows: tuple[ValidationRow, ...]
+    arrays: Arrays
+
+
+def take(learner: OnPolicyAlgorithm, run: str, rows: Sequence[ValidationRow]) -> Checkpoint:
+    """Return a learner's state between an update and the next rollout.
+
+    :param learner: in training
+    :param run: digest of the run's record
+    :param rows: of the validation so far
+    """
+    environments = cast(TrainingEnvironments, learner.get_env())
+    parts: dict[str, Mapping[str, NDArray[Any]]] = {
+        "policy": {name: tensor.numpy() for name, tensor in learner.policy.state_dict().items()},
+        "optimiser": _optimiser_arrays(learner.policy.optimizer),
+        "environments": environments.capture(),
+        "generators": generators.capture(),
+        "learner": _learner_arrays(learner),
+    }
+    arrays = {f"{part}/{name}": array for part, held in parts.items() for name, array in held.items()}
+    waiting = {
+        name: float(value)
+        for name, value in learner.logger.name_to_value.items()
+        if isinstance(value, int | float | np.number)
+    }
+    return Checkpoint(run, learner.num_timesteps, learner._n_updates, waiting, tuple(rows), arrays)
+
+
+def put_back(checkpoint: Checkpoint, learner: OnPolicyAlgorithm) -> None:
+    """Bring a freshly built learner, its environments and the generators to a checkpoint's state.
+
+    :param checkpoint: of a run with the same settings
+    :param learner: as `learners.build` made it
+    :raises InputError: the checkpoint does not fit
+    """
+    parts: dict[str, Arrays] = {}
+    for name, array in checkpoint.arrays.items():
+        part, _, rest = name.partition("/")
+        parts.setdefault(part, {})[rest] = array
+    environments = cast(TrainingEnvironments, learner.get_env())
+    try:
+        learner.policy.load_state_dict({name: torch.from_numpy(a) for name, a in parts["policy"].items()})
+        _restore_optimiser(learner.policy.optimizer, parts.get("optimiser", {}))
+        environments.restore(parts["environments"])
+        _restore_learner(learner, parts["learner"], checkpoint)
+        generators.restore(parts["generators"])
+    except (KeyError, ValueError, RuntimeError) as error:
+        raise InputError(f"{CHECKPOINT}: not one of this version ({error})") from error
+
+
+def save(folder: Path, checkpoint: Checkpoint) -> None:
+    """Write a checkpoint; the one before stays until the new one is whole.
+
+    :param folder: the run's
+    :param checkpoint: what to write
+    """
+    header = {
+        "format": FORMAT,
+        "run": checkpoint.run,
+        "timesteps": checkpoint.timesteps,
+        "updates": checkpoint.updates,
+        "curves": checkpoint.curves,
+        "rows": [asdict(row) for row in checkpoint.rows],
+    }
+    # Not ascontiguousarray, which gives an array without axes one.
+    arrays = {name: np.require(array, requirements="C") for name, array in checkpoint.arrays.items()}
+    content = safetensors.numpy.save(arrays, metadata={"checkpoint": json.dumps(header)})
+    write_together(folder, {CHECKPOINT: content})
+
+
+def load(folder: Path) -> Checkpoint | None:
+    """Return a run's checkpoint, None where it has none yet.
+
+    :param folder: the run's
+    :raises InputError: it cannot be read, or is of another format
+    """
+    path = folder / CHECKPOINT
+    if not path.exists():
+        return None
+    try:
+        with safetensors.safe_open(os.fspath(path), "np") as file:
+            header = json.loads(file.metadata()["checkpoint"])
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no mapping)
+        if header["format"] != FORMAT:
+            raise InputError(f"checkpoint {path}: format {header['format']!r}; this version reads {FORMAT}")
+        rows = tuple(ValidationRow(**row) for row in header["rows"])
+        return Checkpoint(
+            header["run"], header["timesteps"], header["updates"], header["curves"], rows, arrays
+        )
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise InputError(f"checkpoint {path}: cannot be read ({error})") from error
+
+
+def _optimiser_arrays(optimiser: torch.optim.Optimizer) -> Arrays:
+    """Return what an optimiser remembers, by "parameter/name"."""
+    state = optimiser.state_dict()["state"]
+    return {
+        f"{index}/{name}": tensor.numpy() for index, held in state.items() for name, tensor in held.items()
+    }
+
+
+def _restore_optimiser(optimiser: torch.optim.Optimizer, arrays: Mapping[str, NDArray[Any]]) -> None:
+    state: dict[int, dict[str, torch.Tensor]] = {}
+    for name, array in arrays.items():
+        index, _, entry = name.partition("/")
+        state.setdefault(int(index), {})[entry] = torch.from_numpy(array)
+    optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
+
+
+def _learner_arrays(learner: OnPolicyAlgorithm) -> Arrays:
+    """Return the last observations, and the last episodes' returns and lengths."""
+    episodes = learner.ep_info_buffer or ()
+    return {
+        "observations": np.array(learner._last_obs),
+        "starts": np.array(learner._last_episode_starts),
+        "episode_returns": np.array([episode["r"] for episode in episodes], np.float64),
+        "episode_lengths": np.array([episode["l"] for episode in episodes], np.int64),
+    }
+
+
+def _restore_learner(learner: OnPolicyAlgorithm, arrays: Arrays, checkpoint: Checkpoint) -> None:
+    learner.num_timesteps, learner._n_updates = checkpoint.timesteps, checkpoint.updates
+    learner._last_obs, learner._last_episode_starts = arrays["observations"], arrays["starts"]
+    returns, lengths = arrays["episode_returns"].tolist(), arrays["episode_lengths"].tolist()
+    episodes = ({"r": gained, "l": length} for gained, length in zip(returns, lengths, strict=True))
+    learner.ep_info_buffer = deque(episodes, maxlen=learner._stats_window_size)
+    learner.ep_success_buffer = deque(maxlen=learner._stats_window_size)
+    for name, value in checkpoint.curves.items():
+        learner.logger.record(name, value)

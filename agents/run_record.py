@@ -1,0 +1,73 @@
+"""run.json: what a run was started with, so that it can be taken up again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+from agents.files import RUN_RECORD
+from agents.settings import Settings
+from wisp_gym._validation import Checked, build
+from wisp_gym.errors import InputError
+from wisp_gym.evaluation.output import write_together
+
+FORMAT = 1
+
+
+class RunRecord(Checked):
+    """A run's recipe and whether it is done.
+
+    :ivar format: version of this layout; a reader takes only its own
+    :ivar scenario: name or path of the training scenario
+    :ivar overrides: changes to that scenario, as "key=value"
+    :ivar scenario_sha256: of the scenario's content: a file may change between two parts of a run
+    :ivar seed: of the weights, the sampled actions and the training worlds
+    :ivar settings: the agent's settings
+    :ivar table_worlds: worlds of the closing table
+    :ivar complete: whether training ran to its end
+    """
+
+    format: Literal[1] = 1
+    scenario: str
+    overrides: tuple[str, ...]
+    scenario_sha256: str
+    seed: int
+    settings: Settings
+    table_worlds: int
+    complete: bool = False
+
+    def digest(self) -> str:
+        """Return what tells this run from others, whether or not it is done."""
+        return hashlib.sha256(
+            self.model_copy(update={"complete": False}).model_dump_json().encode()
+        ).hexdigest()
+
+
+def write(folder: Path, record: RunRecord) -> None:
+    """Write run.json.
+
+    :param folder: the run's
+    :param record: its content
+    """
+    write_together(folder, {RUN_RECORD: f"{record.model_dump_json(indent=2)}\n".encode()})
+
+
+def read(folder: Path) -> RunRecord:
+    """Return a run's record.
+
+    :param folder: the run's
+    :raises InputError: there is none, or it is damaged or of another format
+    """
+    path = folder / RUN_RECORD
+    if not path.is_file():
+        raise InputError(f"--resume {folder}: no run ({RUN_RECORD} is missing)")
+    try:
+        fields: Any = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read ({error})") from error
+    found = fields.get("format") if isinstance(fields, dict) else None
+    if found != FORMAT:
+        raise InputError(f"{path}: format {found!r} is not known; this version reads format {FORMAT}")
+    return build(RunRecord, fields, str(path))
