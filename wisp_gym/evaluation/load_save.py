@@ -10,12 +10,13 @@ from typing import Any
 
 from wisp_gym.evaluation.capacity import CAPACITY_FILE, Capacity, CapacityStudy
 from wisp_gym.evaluation.crossing import BEYOND, QUANTILES, RESAMPLES, STEP, TOLERANCE
+from wisp_gym.evaluation.json_text import json_bytes
 from wisp_gym.evaluation.load_rows import SPLIT
 from wisp_gym.evaluation.load_sweep import LOADS_FILE, LoadSweep
 from wisp_gym.evaluation.manifest import run_facts
 from wisp_gym.evaluation.output import MANIFEST_FILE, write_together
 from wisp_gym.evaluation.statistics import CONFIDENCE
-from wisp_gym.evaluation.writers import estimate_dict, json_bytes
+from wisp_gym.evaluation.writers import estimate_dict
 
 CAPACITY_JSON = "capacity.json"
 
