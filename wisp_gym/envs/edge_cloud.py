@@ -21,6 +21,7 @@ from wisp_gym.metrics import measure
 from wisp_gym.pipeline.advance import DONE
 from wisp_gym.pipeline.policy import DrafterRule, Policy
 from wisp_gym.pipeline.simulation import Simulation
+from wisp_gym.rendering import LOG_S, frame
 from wisp_gym.scenario import Scenario
 from wisp_gym.world import World, draw_world, world_seed
 from wisp_gym.world.draw import SPLITS, Split
@@ -131,6 +132,13 @@ class EdgeCloud(gymnasium.Env[Observation, npt.NDArray[np.int64]]):
     `dt` (s), `discount` = exp(-dt / 10 s), `forced`, `cost` (share of devices behind), `terms`; at the end
     `episode_metrics` (docs/metrics.md).
 
+    ## Rendering
+    `render_mode="rgb_array"`: lanes of up to 16 devices, the same number of each SLO class, and of the GPU over
+    the last 4 s of simulated time. A device's lane shows its draft (what was of use, what was wasted), the way
+    of its request (uplink, queue, its own share of the pass, the rest of the pass, downlink) and, as a thin
+    line, the prefill of its prompt; a pass shows how many requests it serves and which part of its new tokens
+    is prefill. Below: requests in the queue, and by class the share of sessions that are not behind.
+
     ## Arguments
     :param scenario: a name, a path or a `Scenario`; :param overrides: as in `("fleet.devices=160",)`
     :param seed: of the worlds until `reset(seed=)` gives another; None draws one
@@ -138,13 +146,14 @@ class EdgeCloud(gymnasium.Env[Observation, npt.NDArray[np.int64]]):
     :param reward: a name or a callable over the terms
     :param control: "joint", or "draft" / "batch": WISP decides the other half
     :param episode_s: instead of the scenario's, s
+    :param render_mode: None, or "rgb_array": `render()` gives a picture of the last 4 s (see Rendering)
     `reset(options={"devices": 120, "world": 7})` sets the fleet's size and the episode index of the world.
 
     ## Version History
     * v0: first version
     """
 
-    metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012 (Gymnasium declares it so)
+    metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 10}  # noqa: RUF012 (Gymnasium's)
 
     def __init__(
         self,
@@ -162,8 +171,8 @@ class EdgeCloud(gymnasium.Env[Observation, npt.NDArray[np.int64]]):
             raise InputError(f"control: unknown {control!r}; {nearest(str(control), get_args(Control))}")
         if split not in SPLITS:
             raise InputError(f"split: unknown {split!r}; {nearest(str(split), SPLITS)}")
-        if render_mode is not None:
-            raise InputError(f"render_mode: {render_mode!r}; allowed: None")
+        if render_mode not in (None, *self.metadata["render_modes"]):
+            raise InputError(f"render_mode: {render_mode!r}; allowed: None, 'rgb_array'")
         self.scenario = scenarios.load(scenario, overrides)
         self.episode_s = _episode_seconds(self.scenario.episode_s if episode_s is None else episode_s)
         self.seed, self.split, self.environment, self.control = seed, split, environment, control
@@ -191,7 +200,8 @@ class EdgeCloud(gymnasium.Env[Observation, npt.NDArray[np.int64]]):
         self._choose_episode(seed, checked)
         world = self._draw(checked.get("devices"))
         policy = Policy("agent", DrafterRule.predictor(), _Asked())
-        self.simulation = Simulation(world, policy)
+        pictured = {} if self.render_mode is None else {"log": True, "log_s": LOG_S}
+        self.simulation = Simulation(world, policy, **pictured)
         self.command = Command(self.simulation, self.control)
         self.observer = Observer(self.simulation)
         self._warm_up(self.simulation)
@@ -217,6 +227,16 @@ class EdgeCloud(gymnasium.Env[Observation, npt.NDArray[np.int64]]):
             self.over = True
             info["episode_metrics"] = measure(simulation)
         return self.observer.observe(), float(self.reward(terms)), False, over, info
+
+    def render(self) -> npt.NDArray[np.uint8] | None:  # type: ignore[override]
+        """Return a picture of the last 4 s, RGB, where `render_mode` is "rgb_array"; None otherwise.  #
+        (height, 1200, 3)"""
+        if self.render_mode is None:
+            gymnasium.logger.warn("EdgeCloud: render() draws where render_mode='rgb_array' was given")
+            return None
+        if self.simulation is None:
+            raise gymnasium.error.ResetNeeded("EdgeCloud: call reset() before render()")
+        return frame(self.simulation, title=self.scenario.name)
 
     def action_masks(self) -> npt.NDArray[np.bool_]:
         """Return which values of each action component are allowed, end to end (62,): all, but no more
