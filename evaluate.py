@@ -21,6 +21,7 @@ from wisp_gym.errors import InputError
 
 if TYPE_CHECKING:
     from wisp_gym.evaluation import Progress
+    from wisp_gym.scenario import Scenario
 
 FAILED, INPUT_ERROR, INTERRUPTED = 1, 2, 130
 MOST_SEEDS = 100_000
@@ -114,6 +115,17 @@ def parser() -> argparse.ArgumentParser:
         metavar="N",
         help="processes at most (as many as cores); results do not change",
     )
+    add(
+        "--trace-out",
+        type=Path,
+        metavar="FILE",
+        help="also write what happened on the first world, .json or .json.gz, for ui.perfetto.dev",
+    )
+    add(
+        "--trace-window",
+        metavar="BEGIN:END",
+        help="simulated seconds of the trace (the first 60 after the warm-up)",
+    )
     return parser
 
 
@@ -133,14 +145,34 @@ def run(options: argparse.Namespace, command: Sequence[str]) -> str:
     loaded = scenario.load(options.scenario, changes)
     folder = options.out or evaluation.default_folder(loaded.name, [*options.policy, *changes])
     evaluation.check_writable(folder)
+    traced = _trace_window(options, loaded)
     jobs = options.jobs or evaluation.usable_cores()
     with progress_bar() as progress:
         comparison = evaluation.compare(
             loaded, options.policy, options.seeds, resolve, candidates, jobs=jobs, progress=progress
         )
     table = evaluation.render(comparison, options.per_class)
-    evaluation.save(comparison, folder, resolve, command, jobs, started)
-    return f"{table}\n\nmetrics.csv, summary.json and manifest.json are in {folder}"
+    told = f"{table}\n\nmetrics.csv, summary.json and manifest.json are in {folder}"
+    also = None
+    if traced is not None:
+        also = evaluation.trace_file(comparison, options.trace_out, traced, resolve)
+        told += (
+            f"\n{options.trace_out} shows {traced[0]:g} to {traced[1]:g} s of seed {comparison.seeds[0]}: "
+            "open it in ui.perfetto.dev"
+        )
+    evaluation.save(comparison, folder, resolve, command, jobs, started, also)
+    return told
+
+
+def _trace_window(options: argparse.Namespace, scenario: Scenario) -> tuple[float, float] | None:
+    """Return the window of the trace asked for, None where none is."""
+    from wisp_gym import evaluation
+
+    if options.trace_out is not None:
+        return evaluation.check_trace(options.trace_out, options.trace_window, scenario)
+    if options.trace_window is not None:
+        raise InputError("--trace-window: the window of a trace; --trace-out names its file")
+    return None
 
 
 @contextmanager

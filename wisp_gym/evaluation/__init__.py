@@ -13,6 +13,7 @@ from wisp_gym.evaluation.spec import Candidates, Progress, Resolve, Row, RowSpec
 from wisp_gym.evaluation.statistics import Estimate
 from wisp_gym.evaluation.summary import PolicySummary, summarise
 from wisp_gym.evaluation.table import render
+from wisp_gym.evaluation.trace import check_trace, trace_file
 
 __all__ = [
     "Candidates",
@@ -25,6 +26,7 @@ __all__ = [
     "Row",
     "RowSpec",
     "Split",
+    "check_trace",
     "check_writable",
     "choose",
     "compare",
@@ -35,5 +37,6 @@ __all__ = [
     "render",
     "save",
     "summarise",
+    "trace_file",
     "usable_cores",
 ]
