@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import functools
 import sys
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from core import EASY, POLICIES, TIGHT, draw, run
 
-from wisp_gym.envs import edge_cloud
+from wisp_gym.envs import episode
 from wisp_gym.pipeline import Simulation
 from wisp_gym.world import World
 
@@ -35,10 +35,15 @@ def simulate(worlds: dict[str, World]) -> Callable[[str, str], Simulation]:
     return get
 
 
+def _logging(*arguments: Any, **named: Any) -> Simulation:
+    """Make a simulation that writes its log, whatever was asked."""
+    return Simulation(*arguments, **(named | {"log": True}))
+
+
 @pytest.fixture
 def logged(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the environment's simulations write their log."""
-    monkeypatch.setattr(edge_cloud, "Simulation", functools.partial(Simulation, log=True))
+    monkeypatch.setattr(episode, "Simulation", _logging)
 
 
 @pytest.fixture(autouse=True)

@@ -3,5 +3,6 @@
 from wisp_gym.envs.action import Command, wisp_action
 from wisp_gym.envs.agent import AgentScheduler
 from wisp_gym.envs.edge_cloud import EdgeCloud
+from wisp_gym.envs.vector import EdgeCloudVector
 
-__all__ = ["AgentScheduler", "Command", "EdgeCloud", "wisp_action"]
+__all__ = ["AgentScheduler", "Command", "EdgeCloud", "EdgeCloudVector", "wisp_action"]

@@ -9,12 +9,15 @@ import gymnasium
 import numpy as np
 import numpy.typing as npt
 
+from wisp_gym._jit import kernel
 from wisp_gym.errors import InputError
 from wisp_gym.pipeline.advance import BY_RULE, BY_WAITING
 from wisp_gym.pipeline.answers import as_array
 from wisp_gym.pipeline.policy import WISP_CAP
 from wisp_gym.pipeline.simulation import Simulation
+from wisp_gym.pipeline.state import State
 from wisp_gym.rules import control as rules
+from wisp_gym.scenario import Scenario
 from wisp_gym.world import template_of
 from wisp_gym.world.types import GROUPS
 
@@ -44,8 +47,11 @@ WAIT_NS = 5_000_000
 MAX_WAIT_NS = 50_000_000
 """After 50 ms of waiting in a row, waiting reads as the smallest batch."""
 
-_SCHEDULER = (rules.FCFS, rules.EDF, rules.DENSITY, rules.SLO_AWARE, rules.SLO_AWARE)
-_LATE = (rules.LATE_LAST, rules.LATE_LAST, rules.LATE_LAST, rules.LATE_URGENT, rules.LATE_LAST)
+_SCHEDULER = np.array([rules.FCFS, rules.EDF, rules.DENSITY, rules.SLO_AWARE, rules.SLO_AWARE])
+_LATE = np.array([rules.LATE_LAST, rules.LATE_LAST, rules.LATE_LAST, rules.LATE_URGENT, rules.LATE_LAST])
+_UNBOUNDED = 2**31
+_REQUESTS = np.array([_UNBOUNDED if n is None else n for n in REQUESTS], np.int64)
+_BUDGETS = np.array([_UNBOUNDED if n is None else n for n in BUDGETS], np.int64)
 
 Control = Literal["joint", "draft", "batch"]
 _KEPT: dict[str, slice] = {"joint": slice(0, 8), "draft": slice(3, 8), "batch": slice(0, 3)}
@@ -71,6 +77,9 @@ def wisp_action(late: str = "last", cap: int = WISP_CAP) -> IntArray:
     return np.array(action + [cap] * GROUPS, np.int64)
 
 
+_WISP = wisp_action()
+
+
 def check_action(action: Any) -> IntArray:
     """Return the action as integers.
 
@@ -87,6 +96,64 @@ def check_action(action: Any) -> IntArray:
     return values.astype(np.int64)
 
 
+@kernel
+def may_wait(clock: Any) -> bool:
+    """Return whether waiting is still allowed: not after 50 ms of it in a row."""
+    return not (clock["waits"] > 0 and clock["now_ns"] - clock["wait_since_ns"] >= MAX_WAIT_NS)
+
+
+@kernel
+def carry_out(state: State, server: Any, thresholds: Any, action: Any) -> tuple[int, bool]:
+    """Write an action into the state; return the answer for `advance` and whether a wait was forced to serve.
+
+    :param server: the world's SERVER record
+    :param thresholds: stop threshold by stop level  # (6,)
+    :param action: all eight components  # (8,)
+    """
+    clock, control = state.clock[0], state.control[0]
+    limit = _REQUESTS[action[0]]
+    forced = False
+    if limit == 0:
+        if may_wait(clock):
+            clock["wake_ns"] = clock["now_ns"] + WAIT_NS
+            return BY_WAITING, False
+        limit, forced = 1, True
+    control["max_requests"] = min(limit, server["max_batch"])
+    control["token_budget"] = min(_BUDGETS[action[1]], server["max_new"])
+    control["scheduler"], control["late"] = _SCHEDULER[action[2]], _LATE[action[2]]
+    for g in range(GROUPS):
+        state.caps[g] = action[4 + g]
+        state.thresholds[g] = thresholds[action[3]]
+    return BY_RULE, forced
+
+
+@kernel
+def keep_half(action: Any, kept: Any, taken: Any) -> None:
+    """Write the action with the half that is not controlled replaced by WISP's.
+
+    :param kept: 1 where the component is the agent's  # (8,)
+    :param taken: filled  # (8,)
+    """
+    for i in range(len(_WISP)):
+        taken[i] = action[i] if kept[i] == 1 else _WISP[i]
+
+
+def kept_components(control: Control) -> npt.NDArray[np.int64]:
+    """Return which components an agent decides.  # (8,) of 0 and 1
+
+    :param control: the halves it has
+    """
+    kept = np.zeros(len(SIZES), np.int64)
+    kept[_KEPT[control]] = 1
+    return kept
+
+
+def stop_thresholds(scenario: Scenario) -> npt.NDArray[np.float64]:
+    """Return the stop threshold of every stop level under a scenario's acceptance profile.  # (6,)"""
+    acceptance = template_of(scenario).acceptance
+    return np.array([-math.inf if r is None else acceptance.stop_threshold(r) for r in RECALLS])
+
+
 class Command:
     """Carries actions out in one simulation.
 
@@ -95,40 +162,17 @@ class Command:
     """
 
     def __init__(self, simulation: Simulation, control: Control = "joint") -> None:
-        self.simulation, self.kept = simulation, _KEPT[control]
-        acceptance = template_of(simulation.world.scenario).acceptance
-        self.thresholds = [-math.inf if r is None else acceptance.stop_threshold(r) for r in RECALLS]
-        server = simulation.world.arrays.server[0]
-        self.max_batch, self.max_new = int(server["max_batch"]), int(server["max_new"])
+        self.simulation, self.kept = simulation, kept_components(control)
+        self.thresholds = stop_thresholds(simulation.world.scenario)
 
     def effective(self, action: IntArray) -> IntArray:
         """Return the action with the half that is not controlled replaced by WISP's."""
-        result = wisp_action()
-        result[self.kept] = action[self.kept]
-        return result
-
-    def may_wait(self) -> bool:
-        """Return whether waiting is still allowed."""
-        clock = self.simulation.state.clock[0]
-        return not (clock["waits"] > 0 and clock["now_ns"] - clock["wait_since_ns"] >= MAX_WAIT_NS)
+        return np.where(self.kept == 1, action, wisp_action())
 
     def apply(self, action: IntArray) -> bool:
         """Write an action into the simulation as the answer to its question; return whether a wait was
         forced to serve."""
         simulation = self.simulation
-        state = simulation.state
-        control = state.control[0]
-        limit = REQUESTS[action[0]]
-        forced = limit == 0 and not self.may_wait()
-        if limit == 0 and not forced:
-            state.clock[0]["wake_ns"] = state.clock[0]["now_ns"] + WAIT_NS
-            simulation.answer = BY_WAITING
-            return False
-        budget = BUDGETS[action[1]]
-        control["max_requests"] = min(1 if forced else limit or self.max_batch, self.max_batch)
-        control["token_budget"] = min(budget or self.max_new, self.max_new)
-        control["scheduler"], control["late"] = _SCHEDULER[action[2]], _LATE[action[2]]
-        state.caps[:] = action[4:]
-        state.thresholds[:] = self.thresholds[action[3]]
-        simulation.answer = BY_RULE
-        return forced
+        server = simulation.world.arrays.server[0]
+        simulation.answer, forced = carry_out(simulation.state, server, self.thresholds, action)
+        return bool(forced)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, get_args
 
@@ -12,39 +11,46 @@ import numpy as np
 import numpy.typing as npt
 
 from wisp_gym import scenario as scenarios
-from wisp_gym.envs.action import SIZES, Command, Control, action_space, check_action
-from wisp_gym.envs.features import entries
-from wisp_gym.envs.observation import Observer
-from wisp_gym.envs.reward import Reward, TermCounter, resolve_reward
+from wisp_gym.envs.action import (
+    SIZES,
+    Control,
+    action_space,
+    check_action,
+    kept_components,
+    may_wait,
+    stop_thresholds,
+)
+from wisp_gym.envs.bank import ACT, OUT, Bank
+from wisp_gym.envs.episode import Begun, Episodes, check_options
+from wisp_gym.envs.features import SIZE, entries
+from wisp_gym.envs.reward import TERMS, Reward, named_terms, resolve_reward
+from wisp_gym.envs.rows import regrown, single
+from wisp_gym.envs.step import step_rows
 from wisp_gym.errors import InputError, nearest
 from wisp_gym.metrics import measure
-from wisp_gym.pipeline.advance import DONE
-from wisp_gym.pipeline.policy import DrafterRule, Policy
 from wisp_gym.pipeline.simulation import Simulation
 from wisp_gym.rendering import LOG_S, frame
 from wisp_gym.scenario import Scenario
-from wisp_gym.world import World, draw_world, world_seed
-from wisp_gym.world.draw import SPLITS, Split
-from wisp_gym.world.rng import CAUSE_ENVIRONMENT, key, uniform
+from wisp_gym.world.draw import Split
 
 Observation = npt.NDArray[np.float32]
 
-WARMUP_S = (10.0, 30.0)
-"""After one session cycle, in which the fleet comes in, WISP runs for a seeded time in this range before
-the agent takes over."""
 
-LONGEST_EPISODE_S = 1_000_000.0
+def observation_space() -> gymnasium.Space[Observation]:
+    """Return the observation space, the same for every scenario."""
+    listed = entries()
+    low = np.array([entry.low for entry in listed], np.float32)
+    high = np.array([entry.high for entry in listed], np.float32)
+    return gymnasium.spaces.Box(low, high, dtype=np.float32)
 
-TAU_S = 10.0
-"""Time constant of the discount."""
 
+def check_control(control: str) -> None:
+    """Check which half an agent is to have.
 
-class _Asked:
-    """Stands in for the agent: the environment answers the kernel's questions itself."""
-
-    def command(self, simulation: Simulation) -> None:
-        """Never called."""
-        raise RuntimeError("EdgeCloud answers dispatches in step()")
+    :raises InputError: an unknown one
+    """
+    if control not in get_args(Control):
+        raise InputError(f"control: unknown {control!r}; {nearest(str(control), get_args(Control))}")
 
 
 class EdgeCloud(gymnasium.Env[Observation, npt.NDArray[np.int64]]):
@@ -167,24 +173,28 @@ class EdgeCloud(gymnasium.Env[Observation, npt.NDArray[np.int64]]):
         episode_s: float | None = None,
         render_mode: str | None = None,
     ) -> None:
-        if control not in get_args(Control):
-            raise InputError(f"control: unknown {control!r}; {nearest(str(control), get_args(Control))}")
-        if split not in SPLITS:
-            raise InputError(f"split: unknown {split!r}; {nearest(str(split), SPLITS)}")
+        check_control(control)
         if render_mode not in (None, *self.metadata["render_modes"]):
             raise InputError(f"render_mode: {render_mode!r}; allowed: None, 'rgb_array'")
         self.scenario = scenarios.load(scenario, overrides)
-        self.episode_s = _episode_seconds(self.scenario.episode_s if episode_s is None else episode_s)
+        self.episodes = Episodes(self.scenario, split, episode_s, None if render_mode is None else LOG_S)
         self.seed, self.split, self.environment, self.control = seed, split, environment, control
-        self.reward = resolve_reward(reward)
+        self.reward, self.own_reward = resolve_reward(reward)
         self.render_mode = render_mode
         self.episode = -1
         self.action_space = action_space()
-        listed = entries()
-        low = np.array([entry.low for entry in listed], np.float32)
-        high = np.array([entry.high for entry in listed], np.float32)
-        self.observation_space = gymnasium.spaces.Box(low, high, dtype=np.float32)
-        self.simulation: Simulation | None = None
+        self.observation_space = observation_space()
+        self.begun: Begun | None = None
+        self.over = True
+        self._kept, self._thresholds = kept_components(control), stop_thresholds(self.scenario)
+        self._obs = np.zeros((1, SIZE), np.float32)
+        self._terms = np.zeros((1, len(TERMS)))
+        self._out = np.zeros(1, OUT)
+
+    @property
+    def simulation(self) -> Simulation | None:
+        """The pipeline of the episode, None before the first reset."""
+        return None if self.begun is None else self.begun.simulation
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -196,17 +206,17 @@ class EdgeCloud(gymnasium.Env[Observation, npt.NDArray[np.int64]]):
         :raises InputError: an unknown option or an impossible value
         """
         super().reset(seed=seed)
-        checked = _check_options(options)
-        self._choose_episode(seed, checked)
-        world = self._draw(checked.get("devices"))
-        policy = Policy("agent", DrafterRule.predictor(), _Asked())
-        pictured = {} if self.render_mode is None else {"log": True, "log_s": LOG_S}
-        self.simulation = Simulation(world, policy, **pictured)
-        self.command = Command(self.simulation, self.control)
-        self.observer = Observer(self.simulation)
-        self._warm_up(self.simulation)
-        self.terms = TermCounter(self.simulation)
-        return self.observer.observe(), {"world_seed": np.uint64(world.seed), "episode": self.episode}
+        checked = check_options(options)
+        if seed is not None:
+            self.seed, self.episode = seed, -1
+        if self.seed is None:
+            self.seed = int(self.np_random.integers(2**31))
+        self.episode = int(checked.get("world", self.episode + 1))
+        self.begun = self.episodes.begin(self.seed, self.environment, self.episode, checked.get("devices"))
+        self._bank: Bank = single(self.begun)
+        self.over = False
+        world = self.begun.simulation.world
+        return self.begun.observer.observe(), {"world_seed": np.uint64(world.seed), "episode": self.episode}
 
     def step(self, action: npt.NDArray[np.int64]) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         """Carry one dispatch out and run to the next.
@@ -214,19 +224,18 @@ class EdgeCloud(gymnasium.Env[Observation, npt.NDArray[np.int64]]):
         :param action: 8 integers, see Action Space
         :raises InputError: an action of a wrong shape or range
         """
-        simulation = self._running()
-        taken = self.command.effective(check_action(action))
-        before_ns = simulation.now_ns
-        forced = False if self.idle else self.command.apply(taken)
-        over = simulation.step(simulation.world.horizon_ns) == DONE
-        self.observer.update()
-        self.observer.remember(taken)
-        terms = self.terms.read(self.observer.cost())
-        info = _step_info(1e-9 * (simulation.now_ns - before_ns), forced, terms)
-        if over:
-            self.over = True
-            info["episode_metrics"] = measure(simulation)
-        return self.observer.observe(), float(self.reward(terms)), False, over, info
+        begun = self._running()
+        actions = check_action(action)[np.newaxis]
+        self._bank.rows["todo"] = ACT
+        self._run(begun, actions)
+        out = self._out[0]
+        self.over = bool(out["over"])
+        terms = named_terms(self._terms[0])
+        info = step_info(out, terms)
+        if self.over:
+            info["episode_metrics"] = measure(begun.simulation)
+        reward = float(out["reward"]) if self.own_reward is None else float(self.own_reward(terms))
+        return self._obs[0].copy(), reward, False, self.over, info
 
     def render(self) -> npt.NDArray[np.uint8] | None:  # type: ignore[override]
         """Return a picture of the last 4 s, RGB, where `render_mode` is "rgb_array"; None otherwise.  #
@@ -241,80 +250,35 @@ class EdgeCloud(gymnasium.Env[Observation, npt.NDArray[np.int64]]):
     def action_masks(self) -> npt.NDArray[np.bool_]:
         """Return which values of each action component are allowed, end to end (62,): all, but no more
         waiting after 50 ms of it."""
-        self._running()
         mask = np.ones(sum(SIZES), np.bool_)
-        mask[0] = self.command.may_wait()
+        mask[0] = may_wait(self._running().simulation.state.clock[0])
         return mask
 
-    def _running(self) -> Simulation:
-        if self.simulation is None or self.over:
+    def _running(self) -> Begun:
+        if self.begun is None or self.over:
             raise gymnasium.error.ResetNeeded("EdgeCloud: call reset() before step()")
-        return self.simulation
+        return self.begun
 
-    def _choose_episode(self, seed: int | None, options: Mapping[str, Any]) -> None:
-        """Settle seed and episode index of the next world."""
-        if seed is not None:
-            self.seed, self.episode = seed, -1
-        if self.seed is None:
-            self.seed = int(self.np_random.integers(2**31))
-        self.episode = int(options.get("world", self.episode + 1))
-
-    def _draw(self, devices: int | None) -> World:
-        """Draw the world of this episode, as long as warm-up and episode."""
-        assert self.seed is not None
-        drawn = world_seed(self.split, self.seed, self.environment, self.episode)
-        u = uniform(np.uint64(key(np.uint64(drawn), CAUSE_ENVIRONMENT, 0, 0)), 0)
-        self.warmup_s = self.scenario.cycle_s() + WARMUP_S[0] + u * (WARMUP_S[1] - WARMUP_S[0])
-        return draw_world(self.scenario, drawn, devices, self.warmup_s + self.episode_s)
-
-    def _warm_up(self, simulation: Simulation) -> None:
-        """Let WISP bring the fleet in, watched, then stop at the first dispatch that is the agent's.
-
-        Where none comes before the end, the episode is one step that does nothing.
-        """
-        control = simulation.state.control
-        control["asked"] = 0
-        for second in range(1, math.ceil(self.warmup_s) + 1):
-            simulation.until(round(1e9 * min(second, self.warmup_s)))
-            self.observer.update()
-        control["asked"] = 1
-        simulation.mark_window()
-        self.idle = simulation.step(simulation.world.horizon_ns) == DONE
-        self.over = False
-        self.observer.update()
-        if not self.idle:
-            simulation.mark_window()
+    def _run(self, begun: Begun, actions: npt.NDArray[np.int64]) -> None:
+        """Run the pipeline to the next decision, with more room where it runs short."""
+        kept, thresholds = self._kept, self._thresholds
+        while step_rows(
+            self._bank, actions, kept, thresholds, self.reward, self._obs, self._terms, self._out
+        ):
+            begun.simulation.grow()
+            self._bank = regrown(self._bank, begun)
 
 
-def _episode_seconds(value: float) -> float:
-    """The episode's length, checked."""
-    if not isinstance(value, int | float) or not 0 < value <= LONGEST_EPISODE_S:
-        raise InputError(
-            f"episode_s: {value!r}; allowed: seconds, more than 0, at most {LONGEST_EPISODE_S:g}"
-        )
-    return float(value)
+def step_info(out: Any, terms: dict[str, float]) -> dict[str, Any]:
+    """Return what a step says beside the reward.
 
-
-def _check_options(options: dict[str, Any] | None) -> dict[str, Any]:
-    """The reset options, checked."""
-    if options is not None and not isinstance(options, dict):
-        raise InputError(f"reset options: {options!r}; allowed: a mapping with devices, world")
-    checked = dict(options or {})
-    for name, value in checked.items():
-        if name not in ("devices", "world"):
-            raise InputError(f"reset option: unknown {name!r}; {nearest(str(name), ('devices', 'world'))}")
-        least = 1 if name == "devices" else 0
-        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
-            raise InputError(f"reset option {name}: {value!r}; allowed: an integer of {least} or more")
-    return checked
-
-
-def _step_info(dt_s: float, forced: bool, terms: dict[str, float]) -> dict[str, Any]:
-    """What a step says beside the reward."""
+    :param out: OUT record
+    :param terms: by name
+    """
     return {
-        "dt": dt_s,
-        "discount": math.exp(-dt_s / TAU_S),
-        "forced": forced,
-        "cost": terms["behind_share"],
+        "dt": float(out["dt"]),
+        "discount": float(out["discount"]),
+        "forced": bool(out["forced"]),
+        "cost": float(out["cost"]),
         "terms": terms,
     }

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from wisp_gym._jit import kernel
-from wisp_gym.envs.action import NAMES, SIZES, wisp_action
+from wisp_gym.envs.action import SIZES, wisp_action
 from wisp_gym.envs.features import ACTION_AT, GROUP_SIZE, SERVER_AT, SIZE
 from wisp_gym.pipeline.accounting import settle_all
 from wisp_gym.pipeline.simulation import Simulation
@@ -20,6 +20,11 @@ from wisp_gym.world.types import GROUPS, WorldArrays
 
 RECENT_S = 10.0
 """Time constant of the recent averages."""
+
+SUMS = 11
+"""What is added up for each class, see `add_device`."""
+
+_SCALE = np.array(SIZES, np.float32) - np.float32(1)
 
 MEMORY = np.dtype(
     [
@@ -193,6 +198,13 @@ def write_observation(
 
 
 @kernel
+def write_last_action(taken: Any, obs: Any) -> None:
+    """Write the last action over its greatest value.  `taken` (8,), `obs` (SIZE,)"""
+    for i in range(len(_SCALE)):
+        obs[ACTION_AT + i] = np.float32(taken[i]) / _SCALE[i]
+
+
+@kernel
 def share_behind(world: WorldArrays, state: State) -> float:
     """Return the share of devices whose running session has fewer of its settled tokens on time than its
     class asks for."""
@@ -218,9 +230,8 @@ class Observer:
         self.memory: npt.NDArray[Any] = np.zeros(1, MEMORY)
         self.recent: npt.NDArray[Any] = np.zeros(GROUPS, RECENT)
         self.last = wisp_action()
-        self._sums = np.zeros((GROUPS, 11))
+        self._sums = np.zeros((GROUPS, SUMS))
         self._least = np.zeros(GROUPS)
-        self._scale = np.array(SIZES, np.float32) - 1
 
     def update(self) -> None:
         """Settle all tokens due before now and move the recent averages on."""
@@ -236,9 +247,5 @@ class Observer:
         obs = np.empty(SIZE, np.float32)
         world, state = self.simulation.world.arrays, self.simulation.state
         write_observation(world, state, self.memory[0], self.recent, self._sums, self._least, obs)
-        obs[ACTION_AT : ACTION_AT + len(NAMES)] = self.last / self._scale
+        write_last_action(self.last, obs)
         return obs
-
-    def cost(self) -> float:
-        """Return the share of devices that are behind now."""
-        return float(share_behind(self.simulation.world.arrays, self.simulation.state))

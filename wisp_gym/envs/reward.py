@@ -9,91 +9,127 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from wisp_gym._jit import kernel
 from wisp_gym.errors import InputError, nearest
-from wisp_gym.pipeline.simulation import Simulation
 from wisp_gym.world.types import GROUPS
 
 Terms = Mapping[str, float]
 Reward = Callable[[Terms], float]
+FloatArray = npt.NDArray[np.float64]
+
+TERMS = (
+    "dt_s",  # simulated time of the step
+    "demand_tps",  # what the fleet's classes ask for, tokens/s
+    "behind_share",  # devices behind their timeline now, share
+    "due_tokens",  # fell due in the step
+    "on_time_tokens",  # of them delivered by then
+    "delivered_tokens",
+    "committed_tokens",
+    *(f"due_tokens_class_{g + 1}" for g in range(GROUPS)),
+    *(f"on_time_tokens_class_{g + 1}" for g in range(GROUPS)),
+)
+"""Names of the terms, in the order of the array that the compiled step writes."""
+
+DT, DEMAND, BEHIND, DUE, ON_TIME, DELIVERED, COMMITTED = range(7)
+DUE_CLASS, ON_TIME_CLASS = 7, 7 + GROUPS
 
 _FLOOR = 0.01
 """Share of tokens on time below which the logarithmic utility falls no further."""
 
+CUSTOM, GOODPUT, ATTAINMENT, LOG_UTILITY = range(4)
+REWARDS: dict[str, int] = {"goodput": GOODPUT, "attainment": ATTAINMENT, "log_utility": LOG_UTILITY}
+"""The compiled rewards by name; a callable of the user's is CUSTOM."""
 
-def goodput(terms: Terms) -> float:
+
+@kernel
+def goodput(terms: FloatArray) -> float:
     """Tokens that fell due in the step and were there by then, over the fleet's demand in a second."""
-    return terms["on_time_tokens"] / terms["demand_tps"]
+    return float(terms[ON_TIME] / terms[DEMAND])
 
 
-def attainment(terms: Terms) -> float:
+@kernel
+def attainment(terms: FloatArray) -> float:
     """Time of the step, s, times the share of devices that are not behind."""
-    return terms["dt_s"] * (1.0 - terms["behind_share"])
+    return float(terms[DT] * (1.0 - terms[BEHIND]))
 
 
-def log_utility(terms: Terms) -> float:
+@kernel
+def log_utility(terms: FloatArray) -> float:
     """Time of the step, s, times the mean over classes of the logarithm of the share of their due tokens
     on time."""
     total, classes = 0.0, 0
     for g in range(GROUPS):
-        due = terms[f"due_tokens_class_{g + 1}"]
-        if due > 0:
-            total += math.log(max(terms[f"on_time_tokens_class_{g + 1}"] / due, _FLOOR))
+        due = terms[DUE_CLASS + g]
+        if due > 0.0:
+            total += math.log(max(terms[ON_TIME_CLASS + g] / due, _FLOOR))
             classes += 1
-    return terms["dt_s"] * total / classes if classes else 0.0
+    return terms[DT] * total / classes if classes > 0 else 0.0
 
 
-REWARDS: dict[str, Reward] = {"goodput": goodput, "attainment": attainment, "log_utility": log_utility}
+@kernel
+def named_reward(terms: FloatArray, which: int) -> float:
+    """Return a reward by its number in REWARDS; 0 for CUSTOM, which Python adds.
+
+    :param terms: of one step, in the order of TERMS  # (15,)
+    """
+    if which == GOODPUT:
+        return goodput(terms)
+    if which == ATTAINMENT:
+        return attainment(terms)
+    if which == LOG_UTILITY:
+        return log_utility(terms)
+    return 0.0
 
 
-def resolve_reward(reward: str | Reward) -> Reward:
-    """Return a reward by name, or the callable itself.
+@kernel
+def read_terms(counters: Any, before: Any, demand_tps: float, dt_s: float, behind: float, terms: Any) -> None:
+    """Write the terms of a step and remember what was counted up to now.
+
+    :param counters: settled up to now  # (4,) COUNTER
+    :param before: due, on time, delivered, committed of the decision before, by class  # (4, 4)
+    """
+    terms[:] = 0.0
+    terms[DT], terms[DEMAND], terms[BEHIND] = dt_s, demand_tps, behind
+    for g in range(GROUPS):
+        due = counters[g]["due"] - before[g, 0]
+        on_time = counters[g]["due_on_time"] - before[g, 1]
+        terms[DUE] += due
+        terms[ON_TIME] += on_time
+        terms[DELIVERED] += counters[g]["delivered"] - before[g, 2]
+        terms[COMMITTED] += counters[g]["committed"] - before[g, 3]
+        terms[DUE_CLASS + g] = due
+        terms[ON_TIME_CLASS + g] = on_time
+        remember_counts(counters, before, g)
+
+
+@kernel
+def remember_counts(counters: Any, before: Any, g: int) -> None:
+    """Keep one class's counts for the next step."""
+    before[g, 0], before[g, 1] = counters[g]["due"], counters[g]["due_on_time"]
+    before[g, 2], before[g, 3] = counters[g]["delivered"], counters[g]["committed"]
+
+
+def counts_now(counters: Any) -> npt.NDArray[np.int64]:
+    """Return what the terms are differences of: due, on time, delivered, committed by class.  # (4, 4)"""
+    fields = ("due", "due_on_time", "delivered", "committed")
+    return np.stack([counters[field] for field in fields], axis=1)
+
+
+def resolve_reward(reward: str | Reward) -> tuple[int, Reward | None]:
+    """Return the number of a compiled reward and None, or CUSTOM and the callable.
 
     :raises InputError: an unknown name
     """
     if callable(reward):
-        return reward
+        return CUSTOM, reward
     if reward not in REWARDS:
         raise InputError(f"reward: unknown {reward!r}; {nearest(str(reward), REWARDS)}, or a callable")
-    return REWARDS[reward]
+    return REWARDS[reward], None
 
 
-class TermCounter:
-    """Says what happened between two decisions.
+def named_terms(terms: FloatArray) -> dict[str, float]:
+    """Return the terms of one step by name.
 
-    :param simulation: settled whenever `read` is called
+    :param terms: in the order of TERMS  # (15,)
     """
-
-    def __init__(self, simulation: Simulation) -> None:
-        self.simulation = simulation
-        groups = simulation.world.arrays.groups
-        self.demand_tps = float((groups["devices"] * groups["rate_tps"]).sum())
-        self.before = self._counts()
-        self.before_ns = simulation.now_ns
-
-    def _counts(self) -> npt.NDArray[np.int64]:
-        counters: Any = self.simulation.state.counters
-        return np.array(
-            [counters["due"], counters["due_on_time"], counters["delivered"], counters["committed"]]
-        )
-
-    def read(self, behind_share: float) -> dict[str, float]:
-        """Return the terms since the last call.
-
-        :param behind_share: share of devices that are behind now
-        """
-        counts = self._counts()
-        step = counts - self.before
-        terms = {
-            "dt_s": 1e-9 * (self.simulation.now_ns - self.before_ns),
-            "demand_tps": self.demand_tps,
-            "behind_share": behind_share,
-            "due_tokens": float(step[0].sum()),
-            "on_time_tokens": float(step[1].sum()),
-            "delivered_tokens": float(step[2].sum()),
-            "committed_tokens": float(step[3].sum()),
-        }
-        for g in range(GROUPS):
-            terms[f"due_tokens_class_{g + 1}"] = float(step[0, g])
-            terms[f"on_time_tokens_class_{g + 1}"] = float(step[1, g])
-        self.before, self.before_ns = counts, self.simulation.now_ns
-        return terms
+    return dict(zip(TERMS, terms.tolist(), strict=True))

@@ -156,7 +156,7 @@ class Simulation:
             self.answer = GO_ON
             if code in (DONE, ASK_DRAFTER, ASK_SCHEDULER):
                 return int(code)
-            self._grow()
+            self.grow()
 
     def settle(self) -> None:
         """Settle every token due before now, so that the counters `due` and `due_on_time` are exact."""
@@ -314,7 +314,7 @@ class Simulation:
         self.state.picks[len(picks)] = -1
         self.answer = BY_PICKS
 
-    def _grow(self) -> None:
+    def grow(self) -> None:
         """Give events and log more room; the kernel goes on where it stood."""
         state = self.state
         if self.log_s is not None and self._forget(self.log_s):

@@ -29,7 +29,7 @@ MOST_DEVICES = 256
 
 GPU_TID = 1
 NAMES: Mapping[Kind, str] = {
-    Kind.THINK: "no session",
+    Kind.THINK: "idle",
     Kind.PREFILL: "prefill",
     Kind.DRAFT: "draft (not verified yet)",
     Kind.USEFUL: "draft",

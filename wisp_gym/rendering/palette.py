@@ -42,7 +42,7 @@ LEGEND: tuple[tuple[Kind, str], ...] = (
     (Kind.VERIFY, "verify: own share"),
     (Kind.SHARED, "rest of pass (interference)"),
     (Kind.DOWNLINK, "downlink"),
-    (Kind.THINK, "no session"),
+    (Kind.THINK, "idle (reads, thinks)"),
     (Kind.PASS, "GPU pass and its batch"),
     (Kind.WAIT, "scheduler waits"),
 )

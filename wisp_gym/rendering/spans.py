@@ -42,7 +42,7 @@ WORK, REQUEST, RESULT = 0, 1, 2
 class Kind(IntEnum):
     """What a span is."""
 
-    THINK = 0  # no session, until the next one starts
+    THINK = 0  # idle: all is delivered and being read, until the next session starts
     PREFILL = 1  # the device prefills its prompt: `new` tokens
     DRAFT = 2  # `k` tokens drafted, not verified yet
     USEFUL = 3  # `k` tokens drafted: the accepted ones and the first rejected one

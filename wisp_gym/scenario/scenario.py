@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from wisp_gym.profiles import AcceptanceProfile, DeviceProfile, NetworkProfile, ServerProfile, digest
-from wisp_gym.scenario.schema import Acceptance, Classes, Fleet, ScenarioFile, Server, Workload
+from wisp_gym.scenario.schema import Acceptance, Classes, Fleet, Ranges, ScenarioFile, Server, Workload
 from wisp_gym.scenario.trace import Requests
 
 
@@ -94,6 +94,11 @@ class Scenario:
     def acceptance(self) -> Acceptance:
         """The acceptance profile's name."""
         return self.file.acceptance
+
+    @property
+    def ranges(self) -> Ranges:
+        """What each world draws for itself."""
+        return self.file.ranges
 
     @property
     def horizon_s(self) -> float:

@@ -17,6 +17,8 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Rate = Annotated[float, Field(ge=0.001, le=1000)]
 
 MAX_DEVICES = 65_536
+DeviceCount = Annotated[int, Field(ge=1, le=MAX_DEVICES)]
+Shift = Annotated[float, Field(ge=-5, le=5)]
 
 MAX_TOKENS = 100_000
 """Longest prompt or output of the closed loop, tokens."""
@@ -177,6 +179,43 @@ class Workload(Checked):
         return self
 
 
+Weight = Annotated[float, Field(ge=0, le=1e6)]
+
+
+class Ranges(Checked):
+    """What each world draws for itself between two bounds, from its seed; null leaves the fixed value.
+
+    devices: size of the fleet, every whole number equally likely.
+    class_weights, mix_weights, network_weights: a weight per class, device kind and network, in their order;
+        shares are the weights over their sum.
+    acceptance_shift: logits added to the logit of agreement at every position: how hard the text is to draft.
+    """
+
+    devices: tuple[DeviceCount, DeviceCount] | None = None
+    class_weights: tuple[tuple[Weight, Weight], ...] | None = None
+    mix_weights: tuple[tuple[Weight, Weight], ...] | None = None
+    network_weights: tuple[tuple[Weight, Weight], ...] | None = None
+    acceptance_shift: tuple[Shift, Shift] | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Ranges:
+        for name, bounds in (("devices", self.devices), ("acceptance_shift", self.acceptance_shift)):
+            if bounds is not None and bounds[0] > bounds[1]:
+                raise ValueError(f"{name} = {list(bounds)}: must be [least, greatest]")
+        for name in ("class_weights", "mix_weights", "network_weights"):
+            weights = getattr(self, name)
+            for low, high in weights or ():
+                if low > high:
+                    raise ValueError(f"{name}: [{low:g}, {high:g}] must be [least, greatest]")
+            if weights is not None and not any(low > 0 for low, _ in weights):
+                raise ValueError(f"{name} = {[list(pair) for pair in weights]}: one must be above 0 at least")
+        return self
+
+    def given(self) -> bool:
+        """Return whether a world draws anything for itself."""
+        return any(value is not None for value in vars(self).values())
+
+
 class Acceptance(Checked):
     """The acceptance profile of the draft and target pair."""
 
@@ -186,6 +225,7 @@ class Acceptance(Checked):
 class ScenarioFile(Checked):
     """A scenario as written in its file.
 
+    ranges: what each world draws for itself.
     horizon_s: simulated seconds.
     warmup_s: seconds that are not counted, None for two cycles of the slowest class.
     episode_s: simulated seconds of one episode of an environment.
@@ -198,6 +238,26 @@ class ScenarioFile(Checked):
     classes: Classes = Classes()
     workload: Workload = Workload()
     acceptance: Acceptance
+    ranges: Ranges = Ranges()
     horizon_s: float = Field(gt=0, le=1_000_000)
     warmup_s: float | None = Field(default=None, ge=0)
     episode_s: float = Field(default=60.0, gt=0, le=1_000_000)
+
+    @model_validator(mode="after")
+    def _check(self) -> ScenarioFile:
+        ranges, fleet = self.ranges, self.fleet
+        counts = {
+            "class_weights": len(self.classes.rates_tps),
+            "mix_weights": len(fleet.mix),
+            "network_weights": len(fleet.networks),
+        }
+        for name, count in counts.items():
+            weights = getattr(ranges, name)
+            if weights is not None and len(weights) != count:
+                raise ValueError(f"ranges.{name} has {len(weights)} entries: must have {count}")
+        for (_, high), share in zip(ranges.class_weights or (), self.classes.shares, strict=False):
+            if high > 0 and share == 0:
+                raise ValueError("ranges.class_weights: must be [0, 0] for a class whose share is 0")
+        if ranges.devices is not None and self.workload.kind != "closed":
+            raise ValueError("ranges.devices: must be null where arrivals bring their own devices")
+        return self

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -14,10 +13,11 @@ from wisp_gym.errors import InputError
 from wisp_gym.scenario import Scenario
 from wisp_gym.world.fleet import Laws, assign_groups, cannot_hold, draw_devices, slowest_speeds
 from wisp_gym.world.network import link_tables
+from wisp_gym.world.ranges import Variant, draw_variant
 from wisp_gym.world.rng import CAUSE_STREAM, key, normal_quantile
 from wisp_gym.world.server import pass_curve_ns, server_record
 from wisp_gym.world.sessions import MAX_POSITIONS, lognormal_parameters, plan_sessions
-from wisp_gym.world.streams import draw_stream, stream_params
+from wisp_gym.world.streams import draw_stream, shifted, stream_params
 from wisp_gym.world.types import CELLS, DEVICE, GROUP, GROUPS, SESSION, World, WorldArrays
 
 Split = Literal["train", "validation", "test"]
@@ -83,12 +83,6 @@ def group_records(scenario: Scenario) -> npt.NDArray[Any]:
     return records
 
 
-def cumulative(shares: Sequence[float]) -> FloatArray:
-    """Return shares as a cumulative distribution."""
-    weights = np.asarray(shares, np.float64)
-    return np.cumsum(weights / weights.sum())
-
-
 def noise_factors(cv: float) -> FloatArray:
     """Return equally likely factors on a pass's time: log-normal with this coefficient of variation, mean
     one.  # (4096,)"""
@@ -120,14 +114,14 @@ class Template:
         self.estimator: FloatArray | None = None  # fitted when a scheduler plans with it
         self.spread = np.log([kind.speed_spread for kind in self.laws.kinds])
 
-    def devices(self, scenario: Scenario, seed: np.uint64, count: int) -> npt.NDArray[Any]:
-        """Draw a fleet.  # (count,) DEVICE"""
+    def devices(self, scenario: Scenario, seed: np.uint64, count: int, drawn: Variant) -> npt.NDArray[Any]:
+        """Draw a fleet with the shares that the world drew.  # (count,) DEVICE"""
         devices = np.zeros(count, DEVICE)
         groups = np.empty(count, np.int64)
-        assign_groups(np.asarray(scenario.classes.shares, np.float64), groups)
+        assign_groups(drawn.shares, groups)
         devices["group"] = groups
         laws = self.laws
-        shares = (laws.kind_shares, laws.network_shares)
+        shares = (np.cumsum(drawn.mix), np.cumsum(drawn.networks))
         failed = draw_devices(seed, devices, *shares, self.spread, self.slowest)
         if failed >= 0:
             raise cannot_hold(scenario, int(groups[failed]))
@@ -147,8 +141,6 @@ def _laws(scenario: Scenario, stream: FloatArray) -> Laws:
     return Laws(
         kinds=kinds,
         networks=networks,
-        kind_shares=cumulative([part.share for part in fleet.mix]),
-        network_shares=cumulative([part.share for part in fleet.networks]),
         draft_s=np.array([1.0 / kind.decode_tps(fleet.draft) for kind in kinds]),
         prefill_s=np.array([1.0 / kind.prefill_tps(fleet.draft) for kind in kinds]),
         lengths=np.array(
@@ -250,19 +242,20 @@ def draw_world(
     _check_draw(scenario, seed, devices)
     template = template_of(scenario)
     horizon_ns = round(1e9 * (scenario.horizon_s if horizon_s is None else horizon_s))
-    world = np.uint64(seed)
+    world, drawn = np.uint64(seed), draw_variant(scenario, seed)
     if scenario.requests is None:
-        fleet = template.devices(scenario, world, scenario.fleet.devices if devices is None else devices)
+        fleet = template.devices(scenario, world, drawn.devices if devices is None else devices, drawn)
         sessions, positions = _closed_sessions(scenario, template, world, fleet, horizon_ns)
     else:
         arrived = int(np.searchsorted(scenario.requests.arrival_ns, horizon_ns))
-        fleet = template.devices(scenario, world, arrived)
+        fleet = template.devices(scenario, world, arrived, drawn)
         sessions, positions = _trace_sessions(scenario, fleet)
     accepts = np.empty(positions, np.uint8)
     signals = np.empty((4, positions), np.float32)
     off_signals = np.empty((4, positions), np.float32)
     first = np.ascontiguousarray(fleet["first_session"])
-    draw_streams(world, sessions, first, template.laws.stream, accepts, signals, off_signals)
+    stream = shifted(template.laws.stream, drawn.acceptance_shift)
+    draw_streams(world, sessions, first, stream, accepts, signals, off_signals)
     groups = template.groups.copy()
     groups["devices"] = np.bincount(fleet["group"], minlength=GROUPS)
     arrays = WorldArrays(

@@ -42,8 +42,6 @@ class Laws:
     """What a fleet is drawn from, as numbers.
 
     :param kinds: device profiles of the mix; :param networks: network profiles
-    :param kind_shares: cumulative  # (kinds,)
-    :param network_shares: cumulative  # (networks,)
     :param draft_s: seconds per drafted token at speed 1  # (kinds,)
     :param prefill_s: seconds per prompt token at speed 1  # (kinds,)
     :param lengths: laws of prompt, output, think  # (3, 4)
@@ -52,8 +50,6 @@ class Laws:
 
     kinds: tuple[DeviceProfile, ...]
     networks: tuple[NetworkProfile, ...]
-    kind_shares: FloatArray
-    network_shares: FloatArray
     draft_s: FloatArray
     prefill_s: FloatArray
     lengths: FloatArray

@@ -32,6 +32,7 @@ CAUSE_SERVER = 6  # pass time noise: entity 0, numbers by batch
 CAUSE_START = 7  # first starts: entity = device
 CAUSE_POLICY = 8  # a controller's own randomness
 CAUSE_ENVIRONMENT = 9  # an environment's own draws, as the length of its warm-up
+CAUSE_RANGES = 11  # what a world draws from its scenario's ranges: entity = what
 
 GAMMA = np.uint64(0x9E3779B97F4A7C15)
 _MIX_A = np.uint64(0xBF58476D1CE4E5B9)

@@ -115,6 +115,16 @@ def _check(name: str, value: float) -> None:
         raise InputError(f"generator.{name} = {value:g}: must lie in [{low:g}, {high:g}]")
 
 
+def shifted(params: NDArray[np.float64], shift: float) -> NDArray[np.float64]:
+    """Return the parameters of a text that is easier to draft by `shift` logits at every position.  # (14,)
+
+    The signals see it, as they see everything in the logit of agreement; the law off the path stays.
+    """
+    result = params.copy()
+    result[[_EASY, _HARD]] += shift
+    return result
+
+
 @compiled
 def draw_stream(
     key: Unsigned,

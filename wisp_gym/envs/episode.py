@@ -1,0 +1,135 @@
+"""How an episode begins: a new world, WISP until the fleet is in, then the agent's first dispatch."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from wisp_gym.envs.observation import Observer
+from wisp_gym.errors import InputError, nearest
+from wisp_gym.pipeline.advance import DONE
+from wisp_gym.pipeline.policy import DrafterRule, Policy
+from wisp_gym.pipeline.simulation import Simulation
+from wisp_gym.scenario import Scenario
+from wisp_gym.world import draw_world, world_seed
+from wisp_gym.world.draw import SPLITS, Split
+from wisp_gym.world.rng import CAUSE_ENVIRONMENT, key, uniform
+
+WARMUP_S = (10.0, 30.0)
+"""After one session cycle, in which the fleet comes in, WISP runs for a seeded time in this range before
+the agent takes over."""
+
+LONGEST_EPISODE_S = 1_000_000.0
+
+
+class _Asked:
+    """Stands in for the agent: the environment answers the kernel's questions itself."""
+
+    def command(self, simulation: Simulation) -> None:
+        """Never called."""
+        raise RuntimeError("EdgeCloud answers dispatches in step()")
+
+
+@dataclass
+class Begun:
+    """An episode at its first decision.
+
+    :param simulation: the pipeline, at a dispatch, or at its end where none is left
+    :param observer: what has been watched of it during the warm-up
+    :param idle: no dispatch is left; the episode is one step that does nothing
+    :param number: of the episode
+    """
+
+    simulation: Simulation
+    observer: Observer
+    idle: bool
+    number: int
+
+
+class Episodes:
+    """Begins the episodes of an environment.
+
+    :param scenario: where the worlds are drawn from
+    :param split: which family of worlds
+    :param episode_s: simulated seconds of an episode; None takes the scenario's
+    :param log_s: write the event log and keep its last seconds at least, as rendering needs; None: no log
+    :raises InputError: an unknown split or an impossible length
+    """
+
+    def __init__(
+        self, scenario: Scenario, split: Split, episode_s: float | None = None, log_s: float | None = None
+    ) -> None:
+        if split not in SPLITS:
+            raise InputError(f"split: unknown {split!r}; {nearest(str(split), SPLITS)}")
+        self.scenario, self.split, self.log_s = scenario, split, log_s
+        self.episode_s = _episode_seconds(scenario.episode_s if episode_s is None else episode_s)
+
+    def begin(self, seed: int, environment: int, number: int, devices: int | None = None) -> Begun:
+        """Draw the world of an episode, let WISP bring the fleet in, and stop at the first decision.
+
+        :param seed: of the worlds; :param environment: which copy; :param number: which episode of it
+        :param devices: fleet size instead of the scenario's
+        """
+        begun, warmup_s = self._lay_out(seed, environment, number, devices)
+        self._warm_up(begun, warmup_s)
+        return begun
+
+    def laid_out(self, seed: int, environment: int, number: int, devices: int | None = None) -> Begun:
+        """Return an episode at time zero, into which a kept state can be put back; parameters as `begin`."""
+        return self._lay_out(seed, environment, number, devices)[0]
+
+    def _lay_out(self, seed: int, environment: int, number: int, devices: int | None) -> tuple[Begun, float]:
+        """Return an episode at time zero and the length of its warm-up, s."""
+        drawn = world_seed(self.split, seed, environment, number)
+        u = uniform(np.uint64(key(np.uint64(drawn), CAUSE_ENVIRONMENT, 0, 0)), 0)
+        warmup_s = self.scenario.cycle_s() + WARMUP_S[0] + u * (WARMUP_S[1] - WARMUP_S[0])
+        world = draw_world(self.scenario, drawn, devices, warmup_s + self.episode_s)
+        policy = Policy("agent", DrafterRule.predictor(), _Asked())
+        simulation = Simulation(world, policy, log=self.log_s is not None, log_s=self.log_s)
+        return Begun(simulation, Observer(simulation), False, number), warmup_s
+
+    def _warm_up(self, begun: Begun, warmup_s: float) -> None:
+        """Run WISP, watched once a second, and stop at the first dispatch that is the agent's."""
+        simulation, observer = begun.simulation, begun.observer
+        control = simulation.state.control
+        control["asked"] = 0
+        for second in range(1, math.ceil(warmup_s) + 1):
+            simulation.until(round(1e9 * min(second, warmup_s)))
+            observer.update()
+        control["asked"] = 1
+        simulation.mark_window()
+        begun.idle = simulation.step(simulation.world.horizon_ns) == DONE
+        observer.update()
+        if not begun.idle:
+            simulation.mark_window()
+
+
+def _episode_seconds(value: Any) -> float:
+    """Return the episode's length, checked."""
+    if not isinstance(value, int | float) or not 0 < value <= LONGEST_EPISODE_S:
+        raise InputError(
+            f"episode_s: {value!r}; allowed: seconds, more than 0, at most {LONGEST_EPISODE_S:g}"
+        )
+    return float(value)
+
+
+def check_options(options: dict[str, Any] | None) -> dict[str, Any]:
+    """Return the options of a reset, checked.
+
+    :param options: "devices" (fleet size), "world" (number of the episode)
+    :raises InputError: an unknown option or an impossible value
+    """
+    names = ("devices", "world")
+    if options is not None and not isinstance(options, dict):
+        raise InputError(f"reset options: {options!r}; allowed: a mapping with {', '.join(names)}")
+    checked = dict(options or {})
+    for name, value in checked.items():
+        if name not in names:
+            raise InputError(f"reset option: unknown {name!r}; {nearest(str(name), names)}")
+        least = 1 if name == "devices" else 0
+        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
+            raise InputError(f"reset option {name}: {value!r}; allowed: an integer of {least} or more")
+    return checked
