@@ -45,7 +45,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--scenario", default="paper-qwen3-32b-a100", metavar="NAME", help="(%(default)s)")
     parser.add_argument("--policy", default="wisp", metavar="NAME", help="(%(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of the test world (%(default)s)")
-    parser.add_argument("--at", type=float, default=150.0, metavar="S", help="end of the picture (%(default)s)")
+    parser.add_argument(
+        "--at", type=float, default=150.0, metavar="S", help="end of the picture (%(default)s)"
+    )
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE.png")
     try:

@@ -3,8 +3,9 @@
 python docs/generate.py            # write
 python docs/generate.py --check    # exit code 1 and the stale files' names, where there are any
 
-docs/environment.md is made whole, from EdgeCloud's docstring, and docs/profiles.md from the profiles. In other pages, what stands between a line
-`<!-- generated: NAME -->` and the next line `<!-- end -->` is replaced; the rest is written by hand.
+docs/environment.md is made whole, from EdgeCloud's docstring, and docs/profiles.md from the profiles. In other
+pages, what stands between a line `<!-- generated: NAME -->` and the next line `<!-- end -->` is replaced; the
+rest is written by hand.
 """
 
 from __future__ import annotations
@@ -132,7 +133,9 @@ def pages(docs: Path = DOCS) -> dict[Path, str]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--check", action="store_true", help="write nothing; exit code 1 where a page is stale")
+    parser.add_argument(
+        "--check", action="store_true", help="write nothing; exit code 1 where a page is stale"
+    )
     options = parser.parse_args(arguments)
     try:
         made = pages()
@@ -140,9 +143,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     stale = [
-        path
-        for path, text in made.items()
-        if not path.exists() or path.read_text(encoding="utf-8") != text
+        path for path, text in made.items() if not path.exists() or path.read_text(encoding="utf-8") != text
     ]
     for path in stale:
         if not options.check:

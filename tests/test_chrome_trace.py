@@ -6,6 +6,7 @@ import gzip
 import json
 from collections import Counter, defaultdict
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,7 @@ def test_events_have_what_the_format_asks_for(traces: dict[str, list[dict[str, A
             assert event["dur"] > 0
             assert event["ts"] + event["dur"] <= 1e6 * WINDOW[1] + 1e-3
         if event["ph"] in "be":
-            begun[event["id"], event["cat"], event["name"]] += 1 if event["ph"] == "b" else -1
+            begun[event["id2"]["local"], event["cat"], event["name"]] += 1 if event["ph"] == "b" else -1
         if event["ph"] == "C":
             assert all(isinstance(value, int) and value >= 0 for value in event["args"].values())
         if event["ph"] in "Xi":
@@ -78,7 +79,7 @@ def test_nothing_overlaps_on_a_thread(traces: dict[str, list[dict[str, Any]]], p
     assert len(threads) > 20
     for listed in threads.values():
         listed.sort()
-        assert all(end <= start + 1e-3 for (_, end), (start, _) in zip(listed, listed[1:], strict=False))
+        assert all(end <= start + 1e-3 for (_, end), (start, _) in pairwise(listed))
 
 
 @every_policy
@@ -125,9 +126,7 @@ def test_time_in_passes_is_the_metrics(
     assert sum(seen) == accepted
 
 
-def test_the_queue_counter_at_dispatches(
-    traces: dict[str, list[dict[str, Any]]], simulate: Simulate
-) -> None:
+def test_the_queue_counter_at_dispatches(traces: dict[str, list[dict[str, Any]]], simulate: Simulate) -> None:
     """What is left in the queue as a pass starts, by the log: arrivals less members."""
     from core import requests
 
@@ -154,9 +153,7 @@ def test_evictions_are_told(traces: dict[str, list[dict[str, Any]]], simulate: S
     assert told == there
 
 
-def test_due_times_are_the_timelines(
-    traces: dict[str, list[dict[str, Any]]], simulate: Simulate
-) -> None:
+def test_due_times_are_the_timelines(traces: dict[str, list[dict[str, Any]]], simulate: Simulate) -> None:
     sim = simulate("tight", "wisp-urgent")
     arrays = sim.world.arrays
     starts = {row.session: row for row in rows(sim, "start")}

@@ -56,8 +56,7 @@ def test_what_the_spans_add_up_to_is_what_the_metrics_say(
     assert total_ns(listed, Kind.PASS) == pytest.approx(metrics["gpu_busy_share"] * (end - begin))
     whole = spans(sim)
     begun = [s for s in whole if s.kind in (Kind.USEFUL, Kind.WASTED)]
-    rounds = [row for row in rows(sim, "draft")]
-    drafted = sum(row.a for row in rounds)
+    drafted = sum(row.a for row in rows(sim, "draft"))
     pending = sum(s.k for s in whole if s.kind == Kind.DRAFT)
     assert sum(s.k for s in begun) + pending == drafted
     assert (total_ns(whole, Kind.WASTED) > 0) == (policy != "centralized")

@@ -237,7 +237,7 @@ class EdgeCloud(gymnasium.Env[Observation, npt.NDArray[np.int64]]):
         reward = float(out["reward"]) if self.own_reward is None else float(self.own_reward(terms))
         return self._obs[0].copy(), reward, False, self.over, info
 
-    def render(self) -> npt.NDArray[np.uint8] | None:  # type: ignore[override]
+    def render(self) -> npt.NDArray[np.uint8] | None:
         """Return a picture of the last 4 s, RGB, where `render_mode` is "rgb_array"; None otherwise.  #
         (height, 1200, 3)"""
         if self.render_mode is None:

@@ -37,9 +37,9 @@ _TABLE: tuple[tuple[str, str, str], ...] = (
     (
         "attainment",
         "share",
-        "mean over devices of: time in on-time sessions / time in sessions. A session is on time when at least "
-        "95 % of its tokens are; an unfinished one is judged by the tokens due so far, and its time counts from "
-        "its start",
+        "mean over devices of: time in on-time sessions / time in sessions. A session is on time when at "
+        "least 95 % of its tokens are; an unfinished one is judged by the tokens due so far, and its time "
+        "counts from its start",
     ),
     ("attainment_class_{class}", "share", "the same over one SLO class, loosest first"),
     ("attainment_worst", "share", "the least of the classes"),
@@ -106,8 +106,8 @@ _TABLE: tuple[tuple[str, str, str], ...] = (
     (
         "tbt_p50_s",
         "s",
-        "time between tokens: the gap between deliveries, shared evenly by the tokens of the later one, median; "
-        "read from bins of 1 ms",
+        "time between tokens: the gap between deliveries, shared evenly by the tokens of the later one, "
+        "median; read from bins of 1 ms",
     ),
     ("tbt_p95_s", "s", "the same, 95th percentile"),
     ("tbt_p99_s", "s", "the same, 99th percentile"),

@@ -28,14 +28,13 @@ MOST_DEVICES = 256
 """Devices in a trace at most, spread over the classes; queue, KV memory and GPU are those of all."""
 
 GPU_TID = 1
-NAMES: Mapping[Kind, str] = {
-    Kind.THINK: "idle",
+NAMES: Mapping[Kind, str] = {  # viewers colour by name; idle devices are gaps
     Kind.PREFILL: "prefill",
     Kind.DRAFT: "draft (not verified yet)",
     Kind.USEFUL: "draft",
     Kind.WASTED: "wasted draft",
     Kind.UPLINK: "uplink",
-    Kind.QUEUE: "queue",
+    Kind.QUEUE: "queued",
     Kind.VERIFY: "verify",
     Kind.SHARED: "interference",
     Kind.DOWNLINK: "downlink",
@@ -97,7 +96,8 @@ def _process_events(process: TraceProcess, pid: int, begin_ns: int, end_ns: int)
     devices = choose_devices(simulation.world, MOST_DEVICES, seen)
     yield from _names(process, pid, devices)
     shown = {GPU, *devices}
-    for number, span in enumerate(span for span in listed if span.lane in shown):
+    told = (span for span in listed if span.lane in shown and span.kind in NAMES)
+    for number, span in enumerate(told):
         yield from _span_events(span, pid, number)
     yield from _counter("queued requests", "requests", pid, *queue_steps(listed), begin_ns, end_ns)
     yield from _counter("KV memory", "tokens", pid, *kv_steps(simulation), begin_ns, end_ns)
@@ -134,7 +134,7 @@ def _span_events(span: Span, pid: int, number: int) -> Iterator[Event]:
     common = {"name": NAMES[span.kind], "cat": span.kind.name.lower(), "pid": pid, "tid": tid}
     start, args = microseconds(span.start_ns), span_args(span)
     if span.track == RESULT:
-        marked = {**common, "id": f"{pid}.{number}"}
+        marked = {**common, "id2": {"local": hex(number)}}  # local: a lane of this process
         yield {**marked, "ph": "b", "ts": start, "args": args}
         yield {**marked, "ph": "e", "ts": microseconds(span.end_ns)}
         return

@@ -20,7 +20,6 @@ from wisp_gym.world.types import GROUPS
 
 if TYPE_CHECKING:
     from PIL.Image import Image
-    from PIL.ImageDraw import ImageDraw
 
 WINDOW_S = 4.0
 """Seconds that a frame shows."""
@@ -77,7 +76,7 @@ class Canvas:
 
         self.scale = scale
         self.image: Image.Image = Image.new("RGB", (WIDTH, height), palette.BACKGROUND)
-        self.draw: ImageDraw = ImageDraw.Draw(self.image)
+        self.draw: ImageDraw.ImageDraw = ImageDraw.Draw(self.image)
 
     def text(
         self, x: float, y: float, words: str, size: int = 12, fill: Any = palette.INK, anchor: str = "lm"

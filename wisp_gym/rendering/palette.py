@@ -1,4 +1,4 @@
-"""Colours of kinds and classes: Okabe and Ito's, which colour-blind readers tell apart, and shades of them."""
+"""Colours of kinds and classes: Okabe and Ito's, which colour-blind readers tell apart, and their shades."""
 
 from __future__ import annotations
 

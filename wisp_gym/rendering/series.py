@@ -75,7 +75,11 @@ def keeping_up(rows: IntArray, world: World, times_ns: IntArray) -> FloatArray:
     deliveries = deliveries[np.argsort(deliveries[:, 3], kind="stable")]
     groups, device_group = world.arrays.groups, world.arrays.devices["group"]
     for device, session, start_ns, length in zip(
-        starts[:, 2].tolist(), starts[:, 3].tolist(), starts[:, 4].tolist(), starts[:, 6].tolist(), strict=True
+        starts[:, 2].tolist(),
+        starts[:, 3].tolist(),
+        starts[:, 4].tolist(),
+        starts[:, 6].tolist(),
+        strict=True,
     ):
         first, last = np.searchsorted(deliveries[:, 3], [session, session + 1])
         mine = deliveries[first:last]

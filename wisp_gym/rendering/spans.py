@@ -297,9 +297,7 @@ class SpanReader:
                 yield from self._passed(device, lane, -1)
             if 0 <= lane.queued_ns < now_ns:
                 due_ns = self._due_ns(device, lane)
-                yield Span(
-                    device, Kind.QUEUE, lane.queued_ns, now_ns, lane.session, k=lane.k, due_ns=due_ns
-                )
+                yield Span(device, Kind.QUEUE, lane.queued_ns, now_ns, lane.session, k=lane.k, due_ns=due_ns)
             yield from self._judged(device, lane, -1)
             for since_ns in lane.sent_down:
                 yield self._downlink(device, lane.session, since_ns, now_ns, 0)
