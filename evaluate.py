@@ -3,6 +3,8 @@
 python evaluate.py --policy wisp sled centralized --scenario paper-qwen3-32b-a100 --seeds 10
 python evaluate.py --policy wisp:best predictor+fcfs runs/ppo-quickstart-s0 --set fleet.devices=60 --per-class
 python evaluate.py --policy wisp sled centralized --scenario trace --set workload.trace=FILE.csv
+python evaluate.py --capacity --policy wisp sled centralized --scenario paper-qwen3-32b-a100 --plot
+python evaluate.py --plot-from results/FOLDER
 """
 
 from __future__ import annotations
@@ -21,7 +23,6 @@ from wisp_gym.errors import InputError
 
 if TYPE_CHECKING:
     from wisp_gym.evaluation import Progress
-    from wisp_gym.scenario import Scenario
 
 FAILED, INPUT_ERROR, INTERRUPTED = 1, 2, 130
 MOST_SEEDS = 100_000
@@ -33,6 +34,7 @@ POLICIES_HELP = """policies:
   schedulers: fcfs  edf  density  static[:size]  continuous[:rtc]  slo-aware[:late=...]  random  file.py:Class
 
 exit codes: 0 done, 1 failed, 2 wrong input, 130 interrupted; unless it is 0, nothing has been written
+(--capacity and --loads keep finished rows when they are interrupted: the same command goes on from there)
 """
 
 
@@ -80,7 +82,6 @@ def parser() -> argparse.ArgumentParser:
     add(
         "--policy",
         nargs="+",
-        required=True,
         metavar="NAME",
         help="whom to compare; the first is the reference",
     )
@@ -126,17 +127,67 @@ def parser() -> argparse.ArgumentParser:
         metavar="BEGIN:END",
         help="simulated seconds of the trace (the first 60 after the warm-up)",
     )
+    add(
+        "--capacity",
+        action="store_true",
+        help="find how many devices each policy holds (docs/capacity.md)",
+    )
+    add("--loads", metavar="N,N,...", help="compare at these numbers of devices")
+    add(
+        "--class",
+        nargs="+",
+        metavar="WORD",
+        dest="kinds",
+        help="fleets of --capacity and --loads: mix, each, a class's tok/s (each mix; with --loads mix)",
+    )
+    add(
+        "--plot",
+        action="store_true",
+        help="also draw plots, PDF and PNG, into plots/ of the results",
+    )
+    add("--plot-from", type=Path, metavar="DIR", help="only draw the plots of results that are there")
     return parser
+
+
+def check_together(options: argparse.Namespace) -> None:
+    """Refuse options that contradict each other."""
+    many, old = options.capacity or options.loads is not None, options.plot_from is not None
+    wrong = [
+        (not old and not options.policy, "--policy: at least one is needed"),
+        (old and bool(options.policy), "--plot-from draws what is there: no --policy"),
+        (old and many, "--plot-from draws what is there: no --capacity, no --loads"),
+        (options.capacity and options.loads is not None, "--capacity finds the loads itself: no --loads"),
+        (many and options.devices is not None, "--capacity and --loads vary the fleet: no --devices"),
+        (options.kinds is not None and not many, "--class: only with --capacity or --loads"),
+        (
+            options.trace_out is not None and (many or old),
+            "--trace-out shows a plain comparison: no --capacity, no --loads, no --plot-from",
+        ),
+        (
+            options.trace_window is not None and options.trace_out is None,
+            "--trace-window: the window of a trace; --trace-out names its file",
+        ),
+    ]
+    for is_wrong, message in wrong:
+        if is_wrong:
+            raise InputError(message)
 
 
 def overrides(options: argparse.Namespace) -> list[str]:
     """Return the changes to the scenario."""
     shortcuts = {"fleet.devices": options.devices, "horizon_s": options.horizon}
+    if options.devices is not None:
+        shortcuts["ranges.devices"] = "null"  # where every world draws its own size, this fixes it
     return [*options.overrides, *(f"{key}={value}" for key, value in shortcuts.items() if value is not None)]
 
 
 def run(options: argparse.Namespace, command: Sequence[str]) -> str:
     """Check everything the user gave, compare, save, and return what to show."""
+    check_together(options)
+    if options.plot_from is not None:
+        return draw(options.plot_from)
+    if options.capacity or options.loads is not None:
+        return run_loads(options, command)
     started = datetime.now(UTC)
     from baselines import candidates, resolve
     from wisp_gym import evaluation, scenario
@@ -145,34 +196,74 @@ def run(options: argparse.Namespace, command: Sequence[str]) -> str:
     loaded = scenario.load(options.scenario, changes)
     folder = options.out or evaluation.default_folder(loaded.name, [*options.policy, *changes])
     evaluation.check_writable(folder)
-    traced = _trace_window(options, loaded)
+    traced = None
+    if options.trace_out is not None:
+        traced = evaluation.check_trace(options.trace_out, options.trace_window, loaded)
     jobs = options.jobs or evaluation.usable_cores()
     with progress_bar() as progress:
         comparison = evaluation.compare(
             loaded, options.policy, options.seeds, resolve, candidates, jobs=jobs, progress=progress
         )
     table = evaluation.render(comparison, options.per_class)
-    told = f"{table}\n\nmetrics.csv, summary.json and manifest.json are in {folder}"
-    also = None
+    shown, also = "", None
     if traced is not None:
         also = evaluation.trace_file(comparison, options.trace_out, traced, resolve)
-        told += (
+        shown = (
             f"\n{options.trace_out} shows {traced[0]:g} to {traced[1]:g} s of seed {comparison.seeds[0]}: "
             "open it in ui.perfetto.dev"
         )
     evaluation.save(comparison, folder, resolve, command, jobs, started, also)
-    return told
+    drawn = f"\n{draw(folder)}" if options.plot else ""
+    return f"{table}\n\nmetrics.csv, summary.json and manifest.json are in {folder}{shown}{drawn}"
 
 
-def _trace_window(options: argparse.Namespace, scenario: Scenario) -> tuple[float, float] | None:
-    """Return the window of the trace asked for, None where none is."""
-    from wisp_gym import evaluation
+def run_loads(options: argparse.Namespace, command: Sequence[str]) -> str:
+    """Find capacities, or compare at several loads; save, and return what to show."""
+    started = datetime.now(UTC)
+    from baselines import candidates, resolve
+    from wisp_gym import evaluation, scenario
 
-    if options.trace_out is not None:
-        return evaluation.check_trace(options.trace_out, options.trace_window, scenario)
-    if options.trace_window is not None:
-        raise InputError("--trace-window: the window of a trace; --trace-out names its file")
-    return None
+    changes = overrides(options)
+    loaded = scenario.load(options.scenario, changes)
+    kinds = evaluation.fleet_kinds(
+        loaded, options.kinds or (["each", "mix"] if options.capacity else ["mix"])
+    )
+    loads = () if options.capacity else evaluation.parse_loads(options.loads)
+    what = "capacity" if options.capacity else "loads"
+    folder = options.out or evaluation.default_folder(
+        loaded.name, [what, *options.policy, *(options.kinds or []), *changes]
+    )
+    evaluation.check_writable(folder, ("capacity.csv", "capacity.json", "loads.csv", "manifest.json"))
+    jobs = options.jobs or evaluation.usable_cores()
+    who, seeds = (options.policy, kinds), options.seeds
+    try:
+        with progress_bar() as progress:
+            place = evaluation.Workplace(folder, jobs, progress)
+            if options.capacity:
+                study = evaluation.measure_capacity(loaded, *who, seeds, resolve, candidates, place)
+                evaluation.save_capacity(study, folder, command, jobs, started)
+                table = evaluation.render_capacity(study)
+            else:
+                sweep = evaluation.sweep_loads(loaded, *who, loads, seeds, resolve, candidates, place)
+                evaluation.save_loads(sweep, folder, command, jobs, started)
+                table = evaluation.render_loads(sweep)
+    except KeyboardInterrupt:
+        kept = f"finished rows are kept in {folder}; the same command goes on from there"
+        raise KeyboardInterrupt(kept if list(folder.glob("*.partial.csv")) else "") from None
+    drawn = f"\n{draw(folder)}" if options.plot else ""
+    return f"{table}\n\nthe rows and manifest.json are in {folder}{drawn}"
+
+
+def draw(folder: Path) -> str:
+    """Draw the plots of a folder of results and say where they are."""
+    from wisp_gym.evaluation import plots
+
+    try:
+        drawn = plots.draw(folder)
+    except OSError as error:
+        told = f"plots cannot be written ({error.strerror}); the results stand"
+        raise InputError(f"{folder / plots.FOLDER}: {told}") from None
+    return f"{len(drawn)} plots, PDF and PNG, are in {folder / plots.FOLDER}"
 
 
 @contextmanager
@@ -208,11 +299,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return INPUT_ERROR
-    except KeyboardInterrupt:
-        print("interrupted: nothing has been written", file=sys.stderr)
+    except KeyboardInterrupt as interrupt:
+        print(f"interrupted: {str(interrupt) or 'nothing has been written'}", file=sys.stderr)
         return INTERRUPTED
     except (OSError, BrokenExecutor) as error:
-        print(f"error: {type(error).__name__}: {error}; nothing has been written", file=sys.stderr)
+        many = options.capacity or options.loads is not None
+        left = "only finished rows have been kept" if many else "nothing has been written"
+        print(f"error: {type(error).__name__}: {error}; {left}", file=sys.stderr)
         return FAILED
     show(text)
     return 0

@@ -14,6 +14,8 @@ import json
 import statistics
 import time
 
+from machine import python_loop_s
+
 from wisp_gym import scenario
 from wisp_gym.pipeline import DrafterRule, Policy, SchedulerRule, Simulation
 from wisp_gym.world import draw_world, world_seed
@@ -21,15 +23,6 @@ from wisp_gym.world import draw_world, world_seed
 SIZES = (16, 128, 1024)
 HORIZON_S = 400.0
 WISP = Policy("wisp", DrafterRule.predictor(), SchedulerRule("slo-aware"))
-
-
-def python_loop_s() -> float:
-    """Return the time of a fixed loop of plain Python, s."""
-    begin = time.perf_counter()
-    total = 0
-    for i in range(2_000_000):
-        total += i & 7
-    return time.perf_counter() - begin
 
 
 def once(devices: int, seed: int) -> dict[str, float]:

@@ -3,9 +3,9 @@
 python docs/generate.py            # write
 python docs/generate.py --check    # exit code 1 and the stale files' names, where there are any
 
-docs/environment.md is made whole, from EdgeCloud's docstring, and docs/profiles.md from the profiles. In other
-pages, what stands between a line `<!-- generated: NAME -->` and the next line `<!-- end -->` is replaced; the
-rest is written by hand.
+docs/environment.md is made whole, from EdgeCloud's docstring, and docs/profiles.md from the profiles. In
+other pages, what stands between a line <!-- generated: NAME --> and the next line <!-- end --> is replaced;
+the rest is written by hand.
 """
 
 from __future__ import annotations
@@ -63,9 +63,9 @@ def curves_table(_: Path) -> str:
 def scenario_fields(page: Path) -> str:
     """Return the fields of the scenario that the page is named after."""
     from wisp_gym import scenario
+    from wisp_gym.scenario.describe import describe
 
-    describe = import_module("wisp_gym.scenario.describe").describe
-    return str(describe(scenario.load(page.stem)))
+    return str(describe(scenario.as_written(page.stem)))
 
 
 def profiles_page(_: Path) -> str:

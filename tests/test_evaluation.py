@@ -326,7 +326,7 @@ def test_trace_rows_left_out_are_counted(tmp_path: Path) -> None:
 
 
 def test_long_names_keep_their_end() -> None:
-    assert table._short("a" * 60 + "/model") == "…" + "a" * 33 + "/model"
+    assert table.short("a" * 60 + "/model") == "…" + "a" * 33 + "/model"
 
 
 # Files

@@ -20,6 +20,7 @@ from core import (
 )
 from edge import SMALL, make, simulation_of
 
+from wisp_gym import scenario
 from wisp_gym.envs import wisp_action
 from wisp_gym.errors import InputError
 from wisp_gym.metrics import measure
@@ -29,7 +30,7 @@ from wisp_gym.rendering import GPU, Kind, Span, frame, palette, spans
 from wisp_gym.rendering.lanes import choose_devices
 from wisp_gym.rendering.series import keeping_up, kv_steps, queue_steps
 from wisp_gym.rendering.spans import RESULT
-from wisp_gym.world import World
+from wisp_gym.world import World, draw_world, world_seed
 
 Simulate = Callable[[str, str], Simulation]
 
@@ -226,6 +227,19 @@ def test_recent_rows_keep_how_things_stood() -> None:
     assert recent_rows(listed, 0).tolist() == listed.tolist()
 
 
+def test_recent_rows_forget_what_is_delivered() -> None:
+    """Device 0 has all of its 2 tokens, device 1 one of 2."""
+    listed = np.array(
+        [
+            [0, 0, 0, 0, 0, 9, 2, 0],
+            [0, 0, 1, 1, 0, 9, 2, 0],
+            [5, 5, 0, 0, 2, 2, 0, 0],
+            [6, 5, 1, 1, 1, 1, 0, 0],
+        ]
+    )
+    assert recent_rows(listed, 8).tolist() == listed[[1, 3]].tolist()
+
+
 # --- series
 
 
@@ -277,6 +291,24 @@ def test_who_keeps_up_is_who_is_not_behind(simulate: Simulate) -> None:
 
 
 # --- pictures
+
+
+def test_an_open_loop_shows_the_requests_under_way() -> None:
+    """Each arrival is a device of its own: neither those gone nor those to come take a lane."""
+    world = draw_world(scenario.load("burst", ("horizon_s=60", "warmup_s=10")), world_seed("test", 0))
+    sim = Simulation(world, POLICIES["wisp-urgent"](), log=True)
+    sim.until(10 * SECOND)
+    early = frame(sim)
+    sim.until(50 * SECOND)
+    assert frame(sim).shape == early.shape  # as a film needs
+    listed = spans(sim, 46 * SECOND)
+    shown = choose_devices(world, 16, {span.lane for span in listed if span.lane != GPU})
+    started = {row.device: row.a for row in rows(sim, "start")}
+    last = {row.device: row.time for row in rows(sim, "deliver")}
+    assert 5 < len(shown) <= 16
+    assert max(started[device] for device in shown) < 50 * SECOND
+    assert min(last.get(device, sim.now_ns) for device in shown) > 46 * SECOND
+    assert not any(span.kind == Kind.THINK for span in listed)
 
 
 def test_the_lanes_shown_are_a_spread_over_classes(worlds: dict[str, World]) -> None:

@@ -184,7 +184,7 @@ WRONG: list[tuple[str, str]] = [
     ("classes.shares=[0, 0, 0, 0]", "must sum to 1"),
     ("classes.deadline=soon", "must be 'round' or 'timeline'"),
     ("classes.on_time_share=0", "classes.on_time_share = 0"),
-    ("workload.kind=open", "must be 'closed' or 'trace'"),
+    ("workload.kind=open", "must be 'closed', 'trace' or 'arrivals'"),
     ("workload.kind=trace", "workload.trace is not set"),
     ("workload.prompt_tokens.min=0", "must lie in 1..100000"),
     ("workload.prompt_tokens.min=100", "must not decrease"),

@@ -95,6 +95,34 @@ def test_a_busy_fleet_and_every_half_of_the_controller(control: Any) -> None:
     single.close()
 
 
+@pytest.mark.parametrize("hold_s", [0.03, 0.2])
+def test_a_held_action_is_the_same_action_again_and_again(hold_s: float) -> None:
+    """Trajectory, reward and time of one long step against many short ones; and the vector holds alike."""
+    long = EdgeCloud("quickstart", CROWD, seed=1, episode_s=3.0, hold_s=hold_s)
+    short = EdgeCloud("quickstart", CROWD, seed=1, episode_s=3.0)
+    many = vector(*CROWD, copies=1, episode_s=3.0, hold_s=hold_s)
+    assert np.array_equal(long.reset()[0], many.reset()[0][0])
+    short.reset()
+    random, over, dispatches, steps = np.random.default_rng(2), False, 0, 0
+    while not over:
+        action = random.integers(0, SIZES)
+        result, row = long.step(action), many.step(action[np.newaxis])
+        assert (result[1], result[3]) == (row[1][0], row[3][0])
+        assert np.array_equal(result[0], row[0][0])
+        elapsed, reward = 0.0, 0.0
+        while elapsed < hold_s - 1e-9 and not over:
+            _, part, _, over, info = short.step(action)
+            elapsed, reward, dispatches = elapsed + info["dt"], reward + part, dispatches + 1
+        assert result[4]["dt"] == pytest.approx(elapsed, abs=1e-12)
+        assert result[1] == pytest.approx(reward, abs=1e-12)
+        assert result[3] == over
+        steps += 1
+    assert long.simulation is not None
+    assert short.simulation is not None
+    assert np.array_equal(long.simulation.state.counters, short.simulation.state.counters)
+    assert dispatches > 1.2 * steps
+
+
 def test_worlds_of_unlike_sizes_share_a_vector() -> None:
     """A small world after a large one, and the other way round, in one row."""
     many = vector(autoreset_mode="Disabled")
@@ -200,6 +228,9 @@ def test_bad_actions_are_refused_and_nothing_happens(wrong: Any) -> None:
         {"split": "practice"},
         {"episode_s": math.inf},
         {"render_mode": "rgb_array"},
+        {"hold_s": -1.0},
+        {"hold_s": math.nan},
+        {"hold_s": "long"},
     ],
     ids=repr,
 )

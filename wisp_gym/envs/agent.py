@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from wisp_gym.envs.action import Command, Control, check_action
+from wisp_gym.envs.episode import hold_ns
 from wisp_gym.envs.observation import Observer
 from wisp_gym.pipeline.policy import DrafterRule, Policy
 from wisp_gym.pipeline.simulation import Simulation
@@ -22,18 +23,24 @@ class AgentScheduler:
 
     :param act: takes the observation float32[D], returns an action of EdgeCloud-v0
     :param name: what tables call it
-    :param control: which half it decides, as in the environment
+    :param control: which half it decides, :param hold_s: how long an action holds, as in the environment
     """
 
-    def __init__(self, act: Act, name: str, control: Control = "joint") -> None:
-        self.act, self.name, self.control = act, name, control
+    def __init__(self, act: Act, name: str, control: Control = "joint", hold_s: float = 0.0) -> None:
+        self.act, self.name, self.control, self.hold_ns = act, name, control, hold_ns(hold_s)
         self._parts: tuple[Command, Observer] | None = None
+        self._decided_ns = 0
 
     def command(self, simulation: Simulation) -> None:
-        """Observe, act, and write the action into the simulation."""
+        """Write the action in force into the simulation; where it has held long enough, observe and act."""
         if self._parts is None or self._parts[0].simulation is not simulation:
             self._parts = (Command(simulation, self.control), Observer(simulation))
+        elif simulation.now_ns - self._decided_ns < self.hold_ns:
+            command, observer = self._parts
+            command.apply(observer.last)
+            return
         command, observer = self._parts
+        self._decided_ns = simulation.now_ns
         observer.update()
         action = command.effective(check_action(self.act(observer.observe())))
         observer.remember(action)

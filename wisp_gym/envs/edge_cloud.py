@@ -21,7 +21,7 @@ from wisp_gym.envs.action import (
     stop_thresholds,
 )
 from wisp_gym.envs.bank import ACT, OUT, Bank
-from wisp_gym.envs.episode import Begun, Episodes, check_options
+from wisp_gym.envs.episode import Begun, Episodes, check_options, hold_ns
 from wisp_gym.envs.features import SIZE, entries
 from wisp_gym.envs.reward import TERMS, Reward, named_terms, resolve_reward
 from wisp_gym.envs.rows import regrown, single
@@ -82,7 +82,8 @@ class EdgeCloud(gymnasium.Env[Observation, npt.NDArray[np.int64]]):
     ## Observation Space
     `Box(float32, (88,))`, the same for every scenario and number of devices; entries of an absent class are
     0. c is the class, 0 to 3; "recent" is an average with a time constant of 10 s; the server knows of a
-    device what its last request said.
+    device what its last request said. With an arrival profile "devices" stands for the nominal sessions at
+    its peak, and shares are of these, 1 at most.
 
     | Num | Name | Unit | Min | Max |
     |---|---|---|---|---|
@@ -128,7 +129,8 @@ class EdgeCloud(gymnasium.Env[Observation, npt.NDArray[np.int64]]):
     ## Starting State
     A new world each episode, drawn from (split, seed, environment, episode). The fleet comes in under WISP
     over one session cycle of the slowest
-    class and a further, seeded 10-30 s; then the agent takes over.
+    class and a further, seeded 10-30 s; then the agent takes over. With an arrival profile a training world
+    starts at a seeded place of it, any other at 0.
 
     ## Episode End
     `truncated` after `episode_s` simulated seconds, the last step ending exactly there; `terminated` is
@@ -152,6 +154,8 @@ class EdgeCloud(gymnasium.Env[Observation, npt.NDArray[np.int64]]):
     :param reward: a name or a callable over the terms
     :param control: "joint", or "draft" / "batch": WISP decides the other half
     :param episode_s: instead of the scenario's, s
+    :param hold_s: how long an action holds, s: it answers every dispatch until that much time has passed, which
+    makes fewer and longer steps; 0 decides each dispatch
     :param render_mode: None, or "rgb_array": `render()` gives a picture of the last 4 s (see Rendering)
     `reset(options={"devices": 120, "world": 7})` sets the fleet's size and the episode index of the world.
 
@@ -171,6 +175,7 @@ class EdgeCloud(gymnasium.Env[Observation, npt.NDArray[np.int64]]):
         reward: str | Reward = "goodput",
         control: Control = "joint",
         episode_s: float | None = None,
+        hold_s: float = 0.0,
         render_mode: str | None = None,
     ) -> None:
         check_control(control)
@@ -180,6 +185,7 @@ class EdgeCloud(gymnasium.Env[Observation, npt.NDArray[np.int64]]):
         self.episodes = Episodes(self.scenario, split, episode_s, None if render_mode is None else LOG_S)
         self.seed, self.split, self.environment, self.control = seed, split, environment, control
         self.reward, self.own_reward = resolve_reward(reward)
+        self.hold_ns = hold_ns(hold_s)
         self.render_mode = render_mode
         self.episode = -1
         self.action_space = action_space()
@@ -263,7 +269,15 @@ class EdgeCloud(gymnasium.Env[Observation, npt.NDArray[np.int64]]):
         """Run the pipeline to the next decision, with more room where it runs short."""
         kept, thresholds = self._kept, self._thresholds
         while step_rows(
-            self._bank, actions, kept, thresholds, self.reward, self._obs, self._terms, self._out
+            self._bank,
+            actions,
+            kept,
+            thresholds,
+            self.hold_ns,
+            self.reward,
+            self._obs,
+            self._terms,
+            self._out,
         ):
             begun.simulation.grow()
             self._bank = regrown(self._bank, begun)

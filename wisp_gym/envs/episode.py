@@ -15,6 +15,7 @@ from wisp_gym.pipeline.policy import DrafterRule, Policy
 from wisp_gym.pipeline.simulation import Simulation
 from wisp_gym.scenario import Scenario
 from wisp_gym.world import draw_world, world_seed
+from wisp_gym.world.arrivals import episode_begin_s
 from wisp_gym.world.draw import SPLITS, Split
 from wisp_gym.world.rng import CAUSE_ENVIRONMENT, key, uniform
 
@@ -23,6 +24,7 @@ WARMUP_S = (10.0, 30.0)
 the agent takes over."""
 
 LONGEST_EPISODE_S = 1_000_000.0
+LONGEST_HOLD_S = 60.0
 
 
 class _Asked:
@@ -86,7 +88,9 @@ class Episodes:
         drawn = world_seed(self.split, seed, environment, number)
         u = uniform(np.uint64(key(np.uint64(drawn), CAUSE_ENVIRONMENT, 0, 0)), 0)
         warmup_s = self.scenario.cycle_s() + WARMUP_S[0] + u * (WARMUP_S[1] - WARMUP_S[0])
-        world = draw_world(self.scenario, drawn, devices, warmup_s + self.episode_s)
+        length_s = warmup_s + self.episode_s
+        begin_s = episode_begin_s(self.scenario, self.split, drawn, length_s)
+        world = draw_world(self.scenario, drawn, devices, length_s, begin_s)
         policy = Policy("agent", DrafterRule.predictor(), _Asked())
         simulation = Simulation(world, policy, log=self.log_s is not None, log_s=self.log_s)
         return Begun(simulation, Observer(simulation), False, number), warmup_s
@@ -114,6 +118,17 @@ def _episode_seconds(value: Any) -> float:
             f"episode_s: {value!r}; allowed: seconds, more than 0, at most {LONGEST_EPISODE_S:g}"
         )
     return float(value)
+
+
+def hold_ns(hold_s: Any) -> int:
+    """Return how long an action holds, ns.
+
+    :param hold_s: seconds
+    :raises InputError: not 0 to 60
+    """
+    if isinstance(hold_s, bool) or not isinstance(hold_s, int | float) or not 0 <= hold_s <= LONGEST_HOLD_S:
+        raise InputError(f"hold_s: {hold_s!r}; allowed: seconds, 0 (one dispatch) to {LONGEST_HOLD_S:g}")
+    return round(1e9 * hold_s)
 
 
 def check_options(options: dict[str, Any] | None) -> dict[str, Any]:

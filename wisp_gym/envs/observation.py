@@ -92,6 +92,15 @@ def squash(count: float, half: float) -> float:
 
 
 @kernel
+def fleet_size(world: WorldArrays) -> float:
+    """Return the number of devices; of an arrival profile, its nominal sessions at the peak."""
+    size = 0.0
+    for g in range(GROUPS):
+        size += world.groups[g]["devices"]
+    return size
+
+
+@kernel
 def add_device(world: WorldArrays, state: State, d: int, sums: Any, least: Any) -> None:
     """Add what the server knows of one device to its class's sums (columns below)."""
     mine, g = state.devices[d], world.devices[d]["group"]
@@ -136,11 +145,11 @@ def write_group(
         return
     active, queued, away = sums[g, 0], sums[g, 5], sums[g, 3]
     row = obs[g * GROUP_SIZE : (g + 1) * GROUP_SIZE]
-    row[0] = devices / len(world.devices)
+    row[0] = share(devices, fleet_size(world))
     row[1] = min(group["rate_tps"] / 10.0, 2.0)
-    row[2] = active / devices
-    row[3] = queued / devices
-    row[4] = away / devices
+    row[2] = share(active, devices)
+    row[3] = share(queued, devices)
+    row[4] = share(away, devices)
     row[5] = share(sums[g, 8], queued)
     row[6] = share(sums[g, 9], queued)
     row[7] = min(sums[g, 7] / queued / 8.0, 4.0) if queued > 0.0 else 0.0
@@ -179,7 +188,7 @@ def write_server(world: WorldArrays, state: State, memory: Any, sums: Any, obs: 
     row[8] = squash(limit, 16.0)
     row[9] = min(1e-9 * (world.pass_ns[1] + server["base_ns"]) / 0.1, 4.0)
     row[10] = min(load / 1000.0, 4.0)
-    row[11] = squash(len(world.devices), 64.0)
+    row[11] = squash(fleet_size(world), 64.0)
 
 
 @kernel
@@ -216,7 +225,7 @@ def share_behind(world: WorldArrays, state: State) -> float:
             least = world.groups[world.devices[d]["group"]]["on_time_share"] * outcome["settled"]
             if outcome["finished"] == 0 and outcome["on_time"] < least:
                 behind += 1
-    return behind / len(world.devices) if len(world.devices) > 0 else 0.0
+    return share(behind, fleet_size(world))
 
 
 class Observer:

@@ -10,7 +10,7 @@ from wisp_gym.envs.action import carry_out, keep_half
 from wisp_gym.envs.bank import ACT, REST, RESUME, Bank, state_of, world_of
 from wisp_gym.envs.observation import share_behind, update_memory, write_last_action, write_observation
 from wisp_gym.envs.reward import named_reward, read_terms
-from wisp_gym.pipeline.advance import DONE, FULL, GO_ON, advance
+from wisp_gym.pipeline.advance import ASK_SCHEDULER, DONE, FULL, GO_ON, advance
 from wisp_gym.pipeline.state import State
 from wisp_gym.world.types import WorldArrays
 
@@ -53,7 +53,15 @@ def look(
 
 @kernel
 def step_rows(
-    bank: Bank, actions: Any, kept: Any, thresholds: Any, reward: int, obs: Any, terms: Any, out: Any
+    bank: Bank,
+    actions: Any,
+    kept: Any,
+    thresholds: Any,
+    hold_ns: int,
+    reward: int,
+    obs: Any,
+    terms: Any,
+    out: Any,
 ) -> int:
     """Carry out one action in every row that has something to do, and run it to its next decision.
 
@@ -62,6 +70,7 @@ def step_rows(
     :param actions: EdgeCloud-v0's  # (n, 8)
     :param kept: 1 where a component is the agent's  # (8,)
     :param thresholds: stop threshold by stop level  # (6,)
+    :param hold_ns: how long an action holds: it answers every dispatch until this much time has passed
     :param reward: number of the compiled reward
     :param obs: filled  # (n, SIZE)
     :param terms: filled  # (n, 15)
@@ -73,15 +82,21 @@ def step_rows(
         row = bank.rows[i]
         if row["todo"] == REST:
             continue
-        world, state = world_of(bank, i), state_of(bank, i)
-        answer = GO_ON
+        world, state, taken = world_of(bank, i), state_of(bank, i), bank.taken[i]
+        asked = row["todo"] == ACT and row["idle"] == 0
         if row["todo"] == ACT:
-            keep_half(actions[i], kept, bank.taken[i])
+            keep_half(actions[i], kept, taken)
             row["forced"] = 0
-            if row["idle"] == 0:
-                answer, forced = carry_out(state, world.server[0], thresholds, bank.taken[i])
-                row["forced"] = 1 if forced else 0
-        code = advance(world, state, row["horizon_ns"], row["horizon_ns"], answer)
+        code = DONE
+        while True:
+            answer = GO_ON
+            if asked:
+                answer, forced = carry_out(state, world.server[0], thresholds, taken)
+                row["forced"] = 1 if forced else row["forced"]
+            code = advance(world, state, row["horizon_ns"], row["horizon_ns"], answer)
+            asked = code == ASK_SCHEDULER
+            if not asked or state.clock[0]["now_ns"] - row["before_ns"] >= hold_ns:
+                break
         if code == FULL:
             row["todo"] = RESUME
             full += 1

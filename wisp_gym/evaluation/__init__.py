@@ -1,11 +1,18 @@
 """Evaluation: policies on shared worlds, a row a policy and seed, paired intervals, tables, files.
 
 The unit is a pure function from a specification to a row (`evaluate_row`); `compare` spreads it over worlds
-and processes; `render` and `save` show and keep what came out.
+and processes; `render` and `save` show and keep what came out. `measure_capacity` and `sweep_loads` do
+so over fleets of many sizes. Pictures are `wisp_gym.evaluation.plots`, which alone imports matplotlib.
 """
 
 from wisp_gym.evaluation.best import Choice, choose
+from wisp_gym.evaluation.capacity import Capacity, CapacityStudy, measure_capacity
 from wisp_gym.evaluation.compare import Comparison, compare
+from wisp_gym.evaluation.fleets import FleetKind, at_load, fleet_kinds
+from wisp_gym.evaluation.load_runner import Workplace
+from wisp_gym.evaluation.load_save import save_capacity, save_loads
+from wisp_gym.evaluation.load_sweep import LoadSweep, parse_loads, sweep_loads
+from wisp_gym.evaluation.load_table import render_capacity, render_loads
 from wisp_gym.evaluation.output import check_writable, default_folder
 from wisp_gym.evaluation.runner import evaluate_row, evaluate_world, evaluate_worlds, usable_cores
 from wisp_gym.evaluation.save import save
@@ -17,15 +24,21 @@ from wisp_gym.evaluation.trace import check_trace, trace_file
 
 __all__ = [
     "Candidates",
+    "Capacity",
+    "CapacityStudy",
     "Choice",
     "Comparison",
     "Estimate",
+    "FleetKind",
+    "LoadSweep",
     "PolicySummary",
     "Progress",
     "Resolve",
     "Row",
     "RowSpec",
     "Split",
+    "Workplace",
+    "at_load",
     "check_trace",
     "check_writable",
     "choose",
@@ -34,9 +47,17 @@ __all__ = [
     "evaluate_row",
     "evaluate_world",
     "evaluate_worlds",
+    "fleet_kinds",
+    "measure_capacity",
+    "parse_loads",
     "render",
+    "render_capacity",
+    "render_loads",
     "save",
+    "save_capacity",
+    "save_loads",
     "summarise",
+    "sweep_loads",
     "trace_file",
     "usable_cores",
 ]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from wisp_gym.evaluation.runner import evaluate_worlds
-from wisp_gym.evaluation.spec import Progress, Resolve, RowSpec
+from wisp_gym.evaluation.spec import Progress, Resolve, Row, RowSpec
 from wisp_gym.evaluation.statistics import mean
 
 if TYPE_CHECKING:
@@ -51,8 +51,31 @@ def choose(
     :param jobs: processes at most
     :param progress: told how many rows are done, and of how many
     """
-    worlds = [[RowSpec(scenario, policy, name, seed, "train") for name in candidates] for seed in seeds]
-    rows = evaluate_worlds(worlds, resolve, jobs, progress)
+    worlds = training_worlds(scenario, policy, candidates, seeds)
+    return pick(policy, candidates, seeds, evaluate_worlds(worlds, resolve, jobs, progress))
+
+
+def training_worlds(
+    scenario: Scenario, policy: str, candidates: Sequence[str], seeds: Sequence[int]
+) -> list[list[RowSpec]]:
+    """Return what must be run to choose: every candidate on every training world, world by world.
+
+    :param scenario: at the load of the comparison to come
+    :param policy: the name that was asked for
+    :param candidates: names to choose from
+    :param seeds: of the training worlds
+    """
+    return [[RowSpec(scenario, policy, name, seed, "train") for name in candidates] for seed in seeds]
+
+
+def pick(policy: str, candidates: Sequence[str], seeds: Sequence[int], rows: Sequence[Row]) -> Choice:
+    """Return the candidate with the highest mean goodput; of equals, the first.
+
+    :param policy: the name that was asked for
+    :param candidates: names to choose from
+    :param seeds: of the training worlds
+    :param rows: of `training_worlds`, in its order
+    """
     goodput = {
         name: mean([row.metrics[CRITERION] for row in rows[at :: len(candidates)]]).value
         for at, name in enumerate(candidates)

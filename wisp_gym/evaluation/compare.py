@@ -76,8 +76,8 @@ def compare(
     :param progress: told how many rows are done, and of how many
     :raises InputError: a name or seed is unknown, missing or given twice
     """
-    _refuse_repeats("policy", policies)
-    _refuse_repeats("seed", seeds)
+    refuse_repeats("policy", policies)
+    refuse_repeats("seed", seeds)
     options = {policy: candidates(policy) for policy in policies}
     for name in dict.fromkeys(name for names in options.values() for name in names):
         resolve(name)  # a wrong name fails before any work
@@ -100,7 +100,7 @@ def _controller(policy: str, names: tuple[str, ...], choices: Mapping[str, Choic
     return choices[policy].chosen if policy in choices else names[0]
 
 
-def _refuse_repeats(what: str, values: Sequence[str] | Sequence[int]) -> None:
+def refuse_repeats(what: str, values: Sequence[str] | Sequence[int]) -> None:
     """Refuse an empty list and a list that names one thing twice: the rows could not be told apart."""
     if not values:
         raise InputError(f"no {what} given: at least one is needed")

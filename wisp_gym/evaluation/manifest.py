@@ -38,18 +38,9 @@ def manifest_json(
     :param started: when, with time zone
     :param files: SHA-256 of the other files, by name
     """
-    finished = datetime.now(UTC)
     return json_bytes(
-        {
-            "command": command,
-            "started": started.isoformat(timespec="seconds"),
-            "finished": finished.isoformat(timespec="seconds"),
-            "seconds": round((finished - started).total_seconds(), 3),
-            "versions": versions(),
-            "git": git_state(Path(wisp_gym.__file__).parent),
-            "machine": {"system": platform.platform(), "processor": platform.machine()},
-            "processes_allowed": jobs,
-            "threads": {name: os.environ[name] for name in THREAD_VARIABLES if name in os.environ},
+        run_facts(command, jobs, started)
+        | {
             "scenario_sha256": comparison.scenario.digest(),
             "scenario": comparison.scenario.to_dict(),
             "split": comparison.split,
@@ -59,6 +50,27 @@ def manifest_json(
             "sha256": dict(files),
         }
     )
+
+
+def run_facts(command: Sequence[str], jobs: int, started: datetime) -> dict[str, Any]:
+    """Return what ran, when, where and with which versions.
+
+    :param command: the command line, word by word
+    :param jobs: processes allowed
+    :param started: when, with time zone; it ends now
+    """
+    finished = datetime.now(UTC)
+    return {
+        "command": command,
+        "started": started.isoformat(timespec="seconds"),
+        "finished": finished.isoformat(timespec="seconds"),
+        "seconds": round((finished - started).total_seconds(), 3),
+        "versions": versions(),
+        "git": git_state(Path(wisp_gym.__file__).parent),
+        "machine": {"system": platform.platform(), "processor": platform.machine()},
+        "processes_allowed": jobs,
+        "threads": {name: os.environ[name] for name in THREAD_VARIABLES if name in os.environ},
+    }
 
 
 def versions() -> dict[str, str]:

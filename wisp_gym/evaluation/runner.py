@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import math
-import multiprocessing
 import os
-import signal
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from itertools import repeat
+from functools import partial
 from typing import TYPE_CHECKING
 
+from wisp_gym.evaluation.pool import Pool
 from wisp_gym.evaluation.spec import Progress, Resolve, Row, RowSpec
 from wisp_gym.metrics import measure
 from wisp_gym.pipeline import Simulation
@@ -114,19 +112,5 @@ def _processes(worlds: int, each_s: float, jobs: int) -> int:
 
 def _spread(worlds: Sequence[Sequence[RowSpec]], resolve: Resolve, processes: int) -> Iterator[list[Row]]:
     """Yield the rows of each world in order, from several processes; an interrupt or a failure ends them."""
-    others = set(multiprocessing.active_children())
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(processes, mp_context=context, initializer=_start_worker)
-    try:
-        yield from pool.map(evaluate_world, worlds, repeat(resolve))
-        pool.shutdown()
-    except BaseException:
-        pool.shutdown(wait=False, cancel_futures=True)
-        for child in set(multiprocessing.active_children()) - others:
-            child.terminate()
-        raise
-
-
-def _start_worker() -> None:
-    """Let an interrupt end a worker silently: the parent says what there is to say."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    with Pool(processes, alone_s=0.0) as pool:
+        yield from pool.map(partial(evaluate_world, resolve=resolve), worlds)

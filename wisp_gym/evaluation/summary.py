@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -111,13 +111,22 @@ def _metrics(comparison: Comparison, policy: str) -> dict[str, float]:
 
 def _over_seeds(comparison: Comparison, policy: str, name: str) -> float:
     """Return one metric over the seeds."""
-    values = comparison.metric(policy, name)
+    return pooled(name, lambda metric: comparison.metric(policy, metric))
+
+
+def pooled(name: str, values_of: Callable[[str], Sequence[float]]) -> float:
+    """Return one metric over the seeds: the mean, for ratios the ratio of sums, for a maximum the maximum.
+
+    :param name: of the metric
+    :param values_of: gives any metric's values, one a seed, in one order
+    """
+    values = values_of(name)
     if name in MAXIMA:
         return max((value for value in values if not math.isnan(value)), default=math.nan)
     denominator = _COMMITTED if PER_TOKEN.search(name) else DENOMINATORS.get(name)
     if denominator is None:
         return mean(values).value
-    factors = [comparison.metric(policy, factor) for factor in denominator]
+    factors = [values_of(factor) for factor in denominator]
     return weighted_mean(values, [math.prod(parts) for parts in zip(*factors, strict=True)])
 
 

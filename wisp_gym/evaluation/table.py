@@ -102,24 +102,28 @@ def header(comparison: Comparison) -> str:
     """Return one line: scenario, load, window, worlds, what was refused."""
     scenario, row = comparison.scenario, comparison.rows[0]
     start_s, end_s = row.window_s
-    devices = round(row.metrics["devices"])
+    sizes = {round(size) for size in comparison.metric(comparison.policies[0], "devices")}
+    devices = f"{min(sizes)}" if len(sizes) == 1 else f"{min(sizes)}-{max(sizes)}"
     refused = round(sum(comparison.metric(comparison.policies[0], "refused")) / len(comparison.seeds))
     empty = scenario.trace.no_output if scenario.trace is not None else 0
     return (
         f"{scenario.name}: {devices} devices, {end_s:g} s simulated, counted from {start_s:.0f} s on, "
-        f"{_seeds(comparison)}, {refused} sessions refused"
+        f"{seeds_text(comparison.seeds, comparison.split)}, {refused} sessions refused"
         + (f", {empty} rows of the trace without output left out" if empty else "")
     )
 
 
-def _seeds(comparison: Comparison) -> str:
-    """Name the worlds."""
-    seeds = comparison.seeds
+def seeds_text(seeds: Sequence[int], split: str) -> str:
+    """Name the worlds.
+
+    :param seeds: one or more
+    :param split: which worlds
+    """
     if len(seeds) == 1:
-        return f"{comparison.split} seed {seeds[0]}"
-    run = seeds == tuple(range(seeds[0], seeds[0] + len(seeds)))
+        return f"{split} seed {seeds[0]}"
+    run = tuple(seeds) == tuple(range(seeds[0], seeds[0] + len(seeds)))
     listed = f"{seeds[0]}-{seeds[-1]}" if run else ", ".join(map(str, seeds))
-    return f"{len(seeds)} {comparison.split} seeds ({listed})"
+    return f"{len(seeds)} {split} seeds ({listed})"
 
 
 def _grid(summaries: Sequence[PolicySummary], columns: Sequence[tuple[str, str, Show]]) -> list[str]:
@@ -127,21 +131,37 @@ def _grid(summaries: Sequence[PolicySummary], columns: Sequence[tuple[str, str, 
     lines = [
         ["policy", *(title for title, _, _ in columns)],
         ["", *(unit for _, unit, _ in columns)],
-        *([_short(summary.policy), *(show(summary) for _, _, show in columns)] for summary in summaries),
+        *([short(summary.policy), *(show(summary) for _, _, show in columns)] for summary in summaries),
     ]
+    return grid_lines(lines)
+
+
+def grid_lines(lines: Sequence[Sequence[str]], left: int = 1) -> list[str]:
+    """Return lines with names flush left and figures flush right, a rule below the first two.
+
+    :param lines: of cells; two of heading, then the rows
+    :param left: columns flush left
+    """
     widths = [max(map(len, cells)) for cells in zip(*lines, strict=True)]
-    shown = [_line(cells, widths) for cells in lines]
-    return [*shown[:2], "-" * len(_line(["-" * width for width in widths], widths)), *shown[2:]]
+    shown = [_line(cells, widths, left) for cells in lines]
+    rule = "-" * (sum(widths) + 2 * (len(widths) - 1))
+    return [*shown[:2], rule, *shown[2:]]
 
 
-def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
+def _line(cells: Sequence[str], widths: Sequence[int], left: int) -> str:
     """Return one line of the grid."""
-    figures = (cell.rjust(width) for cell, width in zip(cells[1:], widths[1:], strict=True))
-    return "  ".join([cells[0].ljust(widths[0]), *figures]).rstrip()
+    texts = [
+        cell.ljust(width) if at < left else cell.rjust(width)
+        for at, (cell, width) in enumerate(zip(cells, widths, strict=True))
+    ]
+    return "  ".join(texts).rstrip()
 
 
-def _short(name: str) -> str:
-    """Return a name that fits the first column: of a long path, its end."""
+def short(name: str) -> str:
+    """Return a name that fits the first column: of a long path, its end.
+
+    :param name: of a policy
+    """
     return name if len(name) <= NAME_WIDTH else f"…{name[1 - NAME_WIDTH :]}"
 
 
@@ -161,7 +181,7 @@ def notes(comparison: Comparison, summaries: Sequence[PolicySummary]) -> list[st
 
 def _interval_note(comparison: Comparison) -> str:
     """Say what the intervals are, or why there are none."""
-    first = _short(comparison.policies[0])
+    first = short(comparison.policies[0])
     if len(comparison.seeds) < 2:
         return f"one world: no intervals; ratio to {first}"
     return f"± and [ ]: 95 % intervals of the difference and the ratio to {first}, paired world by world"
@@ -170,7 +190,7 @@ def _interval_note(comparison: Comparison) -> str:
 def _length_note(comparison: Comparison) -> list[str]:
     """Say that a closed loop ran too short to count, where it did."""
     scenario = comparison.scenario
-    if scenario.requests is not None or scenario.cycles() >= COUNTING_CYCLES:
+    if scenario.open_loop or scenario.cycles() >= COUNTING_CYCLES:
         return []
     return [
         f"short: the horizon holds {scenario.cycles():.1f} session cycles of the slowest class, "

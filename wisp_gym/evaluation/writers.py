@@ -59,15 +59,17 @@ def _policy(summary: PolicySummary) -> dict[str, Any]:
         "policy": summary.policy,
         "controller": summary.controller,
         "verdict": summary.verdict,
-        "goodput_tps": _estimate(summary.goodput),
-        "goodput_difference_tps": _estimate(summary.difference),
-        "goodput_ratio": _estimate(summary.ratio),
-        "attainment_difference_by_class": [_estimate(change) for change in summary.class_changes.values()],
+        "goodput_tps": estimate_dict(summary.goodput),
+        "goodput_difference_tps": estimate_dict(summary.difference),
+        "goodput_ratio": estimate_dict(summary.ratio),
+        "attainment_difference_by_class": [
+            estimate_dict(change) for change in summary.class_changes.values()
+        ],
         "metrics": dict(summary.metrics),
     }
 
 
-def _estimate(estimate: Estimate) -> dict[str, float]:
+def estimate_dict(estimate: Estimate) -> dict[str, float]:
     """Return a figure with its interval."""
     return {"value": estimate.value, "low": estimate.low, "high": estimate.high, "seeds": estimate.seeds}
 

@@ -112,12 +112,13 @@ def frame(simulation: Simulation, window_s: float = WINDOW_S, title: str = "") -
     listed = spans(simulation, max(begin_ns, 0), end_ns)
     seen = {span.lane for span in listed if span.lane != GPU}
     devices = choose_devices(simulation.world, LANES, seen)
-    height = TOP + len(devices) * LANE_H + GPU_H + 2 * STRIP_H + 4 * GAP + AXIS_H + LEGEND_H
+    lanes_h = min(LANES, simulation.world.devices) * LANE_H  # also where fewer requests are under way
+    height = TOP + lanes_h + GPU_H + 2 * STRIP_H + 4 * GAP + AXIS_H + LEGEND_H
     canvas = Canvas(Scale(begin_ns, end_ns), height)
     heading = f"{simulation.world.devices} devices, t = {end_ns * 1e-9:.2f} s"
     canvas.text(10, TOP / 2, f"{title}, {heading}" if title else heading, 15)
-    y = TOP
-    y = _draw_devices(canvas, simulation, listed, devices, y) + GAP
+    _draw_devices(canvas, simulation, listed, devices, TOP)
+    y = TOP + lanes_h + GAP
     y = _draw_gpu(canvas, [span for span in listed if span.lane == GPU], y) + GAP
     y = _draw_queue(canvas, simulation, listed, y) + GAP
     y = _draw_keeping_up(canvas, simulation, y)
@@ -128,7 +129,7 @@ def frame(simulation: Simulation, window_s: float = WINDOW_S, title: str = "") -
 
 def _draw_devices(
     canvas: Canvas, simulation: Simulation, listed: Sequence[Span], devices: Sequence[int], y: int
-) -> int:
+) -> None:
     """One lane per device. What goes on beside the request's way (prefill; results of centralized serving)
     is a thin line at its edge."""
     arrays = simulation.world.arrays
@@ -147,7 +148,6 @@ def _draw_devices(
             else:
                 canvas.span(span, y, LANE_H - 3)
         y += LANE_H
-    return y
 
 
 def _draw_gpu(canvas: Canvas, mine: Sequence[Span], y: int) -> int:

@@ -185,7 +185,9 @@ class SpanReader:
     def _start(
         self, device: int, lane: _Lane, time_ns: int, session: int, a: int, b: int, c: int, d: int
     ) -> Iterator[Span]:
-        if a > time_ns:
+        if (
+            a > time_ns and self.arrays.devices[device]["sessions"] > 1
+        ):  # an arrival's device is not idle before
             yield Span(device, Kind.THINK, time_ns, a)
         lane.session, lane.start_ns, lane.length, lane.committed = session, a, c, 0
         lane.k, lane.member, lane.draft = 0, None, None
@@ -330,6 +332,7 @@ def spans(
     end_ns = now_ns if end_ns is None else min(end_ns, now_ns)
     reader = SpanReader(simulation.world, simulation.state.control[0], devices)
     rows = recent_rows(simulation.events, begin_ns - LINK_NS)
+    rows = rows[(rows[:, 1] != LOG_START) | (rows[:, 0] > 0) | (rows[:, 4] < end_ns)]  # arrivals yet to come
     cut = (clip(span, begin_ns, end_ns) for span in reader.read(rows, now_ns))
     return sorted(
         (span for span in cut if span is not None), key=lambda span: (span.lane, span.track, span.start_ns)

@@ -15,6 +15,7 @@ from wisp_gym._validation import build
 from wisp_gym._yaml import read_mapping
 from wisp_gym.errors import InputError, unknown
 from wisp_gym.profiles.load import AnyProfile, looks_like_path, resolve
+from wisp_gym.scenario.arrivals import check_arrivals
 from wisp_gym.scenario.override import apply
 from wisp_gym.scenario.scenario import Profiles, Scenario, TraceFacts
 from wisp_gym.scenario.schema import ScenarioFile
@@ -50,6 +51,16 @@ def load(source: str | Path | Scenario, overrides: Sequence[str] = ()) -> Scenar
     return _build(read_mapping(path), overrides, str(source), path.parent)
 
 
+def as_written(source: str | Path) -> Scenario:
+    """Return a scenario to be shown, not simulated: as `load`, but a trace that is not set may stay so.
+
+    :param source: a shipped scenario's name or a YAML file's path
+    :raises InputError: as `load`
+    """
+    path = _find(source)
+    return _build(read_mapping(path), (), str(source), path.parent, needs_trace=False)
+
+
 def _find(source: str | Path) -> Path:
     if isinstance(source, str) and source in names():
         return folder() / f"{source}.yaml"
@@ -60,14 +71,17 @@ def _find(source: str | Path) -> Path:
     return Path(source)
 
 
-def _build(data: dict[str, Any], overrides: Sequence[str], origin: str, base: Path | None) -> Scenario:
+def _build(
+    data: dict[str, Any], overrides: Sequence[str], origin: str, base: Path | None, needs_trace: bool = True
+) -> Scenario:
     file = _with_paths(build(ScenarioFile, apply(data, overrides), f"scenario {origin}"), base)
     used = _profiles(file)
     _check_fit(file, used)
-    if file.workload.kind == "closed":
-        scenario = Scenario(file, used, folder=base)
-    else:
-        scenario = _with_trace(Scenario(file, used, folder=base))
+    scenario = Scenario(file, used, folder=base)
+    if file.workload.kind == "trace" and (needs_trace or file.workload.trace is not None):
+        scenario = _with_trace(scenario)
+    if file.workload.kind == "arrivals":
+        check_arrivals(file)
     if scenario.horizon_s <= scenario.warmup():
         raise InputError(
             f"scenario {origin}: horizon_s = {scenario.horizon_s:g}: "
@@ -130,11 +144,11 @@ def _profiles(file: ScenarioFile) -> Profiles:
 
 
 def _check_fit(file: ScenarioFile, used: Profiles) -> None:
-    """Refuse a closed loop in which a session could never fit into the KV memory."""
+    """Refuse laws of lengths under which a session could never fit into the KV memory."""
     kv_tokens = used.server.kv_tokens if file.server.kv_tokens is None else file.server.kv_tokens
     workload = file.workload
     largest = math.ceil(workload.prompt_tokens.max) + math.ceil(workload.output_tokens.max)
-    if workload.kind == "closed" and largest > kv_tokens:
+    if workload.kind != "trace" and largest > kv_tokens:
         raise InputError(
             f"workload: prompt_tokens.max + output_tokens.max = {largest}: such a session can never fit, "
             f"must be at most the KV memory, {kv_tokens} tokens"

@@ -47,9 +47,9 @@ class Scenario:
 
     file: the fields as written, overrides applied, paths resolved.
     profiles: what it names.
-    requests: of the trace that arrive before the horizon and fit, times stretched; None in a closed loop.
+    requests: of the trace that arrive before the horizon and fit, times stretched; None without a trace.
     refused: requests before the horizon that can never fit into the KV memory.
-    trace: facts on the trace; None in a closed loop.
+    trace: facts on the trace; None without one.
     folder: of the scenario's file.
     """
 
@@ -122,14 +122,22 @@ class Scenario:
 
     @property
     def devices(self) -> int:
-        """Devices that take part: of a trace, the requests before the horizon."""
+        """Devices that take part: of a trace, the requests before the horizon; of a profile, the most there
+        may be."""
         return self.fleet.devices if self.requests is None else len(self.requests)
 
+    @property
+    def open_loop(self) -> bool:
+        """Whether sessions begin when they do, each on its own device, whatever became of those before."""
+        return self.workload.kind != "closed"
+
     def cycle_s(self) -> float:
-        """Return the slowest class's session cycle, s: mean output at its rate, and the mean pause."""
+        """Return the slowest class's session cycle, s: mean output at its rate, and the mean pause (closed
+        loop)."""
         if self.requests is not None:
             return float(self.requests.output_tokens.mean()) / self.classes.slowest_tps
-        return self.workload.output_tokens.mean / self.classes.slowest_tps + self.workload.think_s.mean
+        pause_s = 0.0 if self.open_loop else self.workload.think_s.mean
+        return self.workload.output_tokens.mean / self.classes.slowest_tps + pause_s
 
     def warmup(self) -> float:
         """Return the seconds at the start that are not counted: `warmup_s` or two cycles (slowest class)."""

@@ -21,12 +21,29 @@ DeviceCount = Annotated[int, Field(ge=1, le=MAX_DEVICES)]
 Shift = Annotated[float, Field(ge=-5, le=5)]
 
 MAX_TOKENS = 100_000
-"""Longest prompt or output of the closed loop, tokens."""
+"""Longest prompt or output of a law, tokens."""
+
+Point = tuple[Annotated[float, Field(ge=0, le=100_000)], Annotated[float, Field(ge=0, le=MAX_DEVICES)]]
+"""A time, s, and a number of sessions."""
 
 
 def _check_shares(shares: tuple[float, ...]) -> None:
     if abs(math.fsum(shares) - 1) > 1e-6:
         raise ValueError(f"shares {list(shares)} sum to {math.fsum(shares):g}, must sum to 1")
+
+
+def _check_profile(points: tuple[Point, ...]) -> None:
+    if len(points) < 2:
+        raise ValueError(f"concurrency has {len(points)} points [time s, sessions], must have at least 2")
+    if points[0] != (0, 0):
+        raise ValueError(
+            f"concurrency starts at {list(points[0])}, must start at [0, 0] as a world begins empty"
+        )
+    for (before, _), (after, _) in pairwise(points):
+        if after <= before:
+            raise ValueError(f"concurrency: time {after:g} s after {before:g} s: times must increase")
+    if max(sessions for _, sessions in points) == 0:
+        raise ValueError("concurrency is 0 throughout, must be above 0 somewhere")
 
 
 class LogNormal(Checked):
@@ -91,10 +108,12 @@ class NetworkShare(Checked):
 
 
 class Fleet(Checked):
-    """The devices. With a trace each arrival has its own device; `devices` is the most arrivals taken.
+    """The devices. In an open loop each arrival has its own device.
 
+    devices: in the fleet; of a trace, the most arrivals taken; of an arrival profile, the most there may be.
     draft: the draft model.
-    mix and networks: shares of each kind, drawn independently.
+    mix: device kinds and their shares.
+    networks: the same, drawn independently of the kinds.
     allow_infeasible: also draw devices that could not hold their class's rate if they had the server to
         themselves.
     """
@@ -123,7 +142,7 @@ class Classes(Checked):
     """SLO classes, loosest first.
 
     rates_tps: tokens per second that a session must hold.
-    shares: of the fleet.
+    shares: of the fleet, or of the arrivals.
     allowance_s: seconds before a session's timeline starts.
     on_time_share: share of a session's tokens that must be on time.
     deadline: how WISP's scheduler reads a deadline, from the round's start or from the session's timeline.
@@ -155,19 +174,26 @@ class Classes(Checked):
 class Workload(Checked):
     """What is asked.
 
-    kind: `closed` (a device asks again some time after its answer is read) or `trace` (arrivals and lengths
-        from a file).
-    prompt_tokens, output_tokens, think_s: laws of the closed loop.
+    kind: `closed` (a device asks again some time after its answer is read), `trace` (arrivals and lengths
+        from a file) or `arrivals` (Poisson arrivals whose nominal concurrency follows a profile).
+    prompt_tokens: law of the prompt's length, tokens (not of a trace).
+    output_tokens: law of the output's length, tokens (not of a trace).
+    think_s: law of the pause before a device asks again, s (closed loop).
     trace: the file.
     stretch: factor on its arrival times.
+    concurrency: the profile: points [time s, sessions] from [0, 0] on, straight lines between, the last value
+        after. Sessions count from arrival for output length / rate, whatever a controller does.
+    scale: factor on the profile's sessions.
     """
 
-    kind: Literal["closed", "trace"] = "closed"
+    kind: Literal["closed", "trace", "arrivals"] = "closed"
     prompt_tokens: LogNormal = LogNormal(median=100, sigma=0.4, min=16, max=400)
     output_tokens: LogNormal = LogNormal(median=120, sigma=0.4, min=16, max=400)
     think_s: LogNormal = LogNormal(median=1.5, sigma=0.5, min=0.2, max=10)
     trace: str | None = None
     stretch: float = Field(default=1.0, gt=0, le=1000)
+    concurrency: tuple[Point, ...] = Field(default=(), max_length=10_000)
+    scale: float = Field(default=1.0, gt=0, le=1000)
 
     @model_validator(mode="after")
     def _check(self) -> Workload:
@@ -176,6 +202,8 @@ class Workload(Checked):
                 raise ValueError(
                     f"{name}: min {law.min:g}, max {law.max:g}: must lie in 1..{MAX_TOKENS} tokens"
                 )
+        if self.kind == "arrivals":
+            _check_profile(self.concurrency)
         return self
 
 
@@ -217,7 +245,10 @@ class Ranges(Checked):
 
 
 class Acceptance(Checked):
-    """The acceptance profile of the draft and target pair."""
+    """How often the draft agrees with the target.
+
+    profile: of the draft and target pair.
+    """
 
     profile: ProfileName
 
@@ -260,4 +291,8 @@ class ScenarioFile(Checked):
                 raise ValueError("ranges.class_weights: must be [0, 0] for a class whose share is 0")
         if ranges.devices is not None and self.workload.kind != "closed":
             raise ValueError("ranges.devices: must be null where arrivals bring their own devices")
+        if ranges.class_weights is not None and self.workload.kind == "arrivals":
+            raise ValueError(
+                "ranges.class_weights: must be null with an arrival profile, whose rate rests on it"
+            )
         return self

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from wisp_gym._jit import compiled
 from wisp_gym.errors import InputError
 from wisp_gym.scenario import Scenario
+from wisp_gym.world.arrivals import Arrivals, first_lengths
 from wisp_gym.world.fleet import Laws, assign_groups, cannot_hold, draw_devices, slowest_speeds
 from wisp_gym.world.network import link_tables
 from wisp_gym.world.ranges import Variant, draw_variant
@@ -24,6 +25,7 @@ Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
 FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.integer[Any]]
 
 MAX_DEVICES = 65_536
 """Largest fleet, as in a scenario file."""
@@ -113,6 +115,7 @@ class Template:
         self.expected = np.asarray(self.acceptance.expected_accepted, np.float64)
         self.estimator: FloatArray | None = None  # fitted when a scheduler plans with it
         self.spread = np.log([kind.speed_spread for kind in self.laws.kinds])
+        self.arrivals = Arrivals(scenario) if scenario.workload.kind == "arrivals" else None
 
     def devices(self, scenario: Scenario, seed: np.uint64, count: int, drawn: Variant) -> npt.NDArray[Any]:
         """Draw a fleet with the shares that the world drew.  # (count,) DEVICE"""
@@ -189,16 +192,14 @@ def _closed_sessions(
     return sessions, positions
 
 
-def _trace_sessions(scenario: Scenario, devices: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], int]:
+def _open_sessions(
+    devices: npt.NDArray[Any], start_ns: IntArray, prompt: IntArray, length: IntArray
+) -> tuple[npt.NDArray[Any], int]:
     """Sessions of an open loop, one for each device, and the positions of their streams."""
-    requests = scenario.requests
-    assert requests is not None
     count = len(devices)
     sessions = np.zeros(count, SESSION)
     sessions["device"] = np.arange(count)
-    sessions["prompt"] = requests.prompt_tokens[:count]
-    sessions["length"] = requests.output_tokens[:count]
-    sessions["start_ns"] = requests.arrival_ns[:count]
+    sessions["prompt"], sessions["length"], sessions["start_ns"] = prompt, length, start_ns
     ends = np.cumsum(sessions["length"])
     sessions["offset"] = ends - sessions["length"]
     devices["first_session"], devices["sessions"] = np.arange(count), 1
@@ -220,14 +221,44 @@ def _check_draw(scenario: Scenario, seed: int, devices: int | None) -> None:
         raise InputError(f"world seed: {seed}; allowed: 0 to 2^64 - 1")
     if devices is None:
         return
-    if scenario.requests is not None:
-        raise InputError(f"devices: {devices}; allowed: none, as a trace brings a device with each request")
+    if scenario.open_loop:
+        raise InputError(f"devices: {devices}; allowed: none, as each arrival has its own device")
     if not 1 <= devices <= MAX_DEVICES:
         raise InputError(f"devices: {devices}; allowed: 1 to {MAX_DEVICES}")
 
 
+def _draw_fleet(
+    scenario: Scenario,
+    template: Template,
+    seed: np.uint64,
+    drawn: Variant,
+    count: int,
+    horizon_ns: int,
+    begin_s: float,
+) -> tuple[npt.NDArray[Any], npt.NDArray[Any], int]:
+    """Devices (`count` in a closed loop), their sessions, and the positions of the streams of these."""
+    if template.arrivals is not None:
+        start_ns = template.arrivals.draw_ns(seed, begin_s, horizon_ns)
+        prompt, length = np.empty_like(start_ns), np.empty_like(start_ns)
+        first_lengths(seed, template.laws.lengths[0], template.laws.lengths[1], prompt, length)
+        fleet = template.devices(scenario, seed, len(start_ns), drawn)
+        return fleet, *_open_sessions(fleet, start_ns, prompt, length)
+    if scenario.requests is not None:
+        requests = scenario.requests
+        early = slice(int(np.searchsorted(requests.arrival_ns, horizon_ns)))
+        fleet = template.devices(scenario, seed, early.stop, drawn)
+        columns = (requests.arrival_ns[early], requests.prompt_tokens[early], requests.output_tokens[early])
+        return fleet, *_open_sessions(fleet, *columns)
+    fleet = template.devices(scenario, seed, count, drawn)
+    return fleet, *_closed_sessions(scenario, template, seed, fleet, horizon_ns)
+
+
 def draw_world(
-    scenario: Scenario, seed: int, devices: int | None = None, horizon_s: float | None = None
+    scenario: Scenario,
+    seed: int,
+    devices: int | None = None,
+    horizon_s: float | None = None,
+    begin_s: float = 0.0,
 ) -> World:
     """Draw the world of a scenario: fleet, sessions, token streams; link delays and server noise by address.
 
@@ -237,19 +268,15 @@ def draw_world(
     :param seed: from `world_seed`, 0 to 2^64 - 1
     :param devices: instead of the scenario's (closed loop only)
     :param horizon_s: instead of the scenario's, s
+    :param begin_s: where in the arrival profile the world starts, s (0 without a profile)
     :raises InputError: a class that no device can hold, a seed or number of devices out of range
     """
     _check_draw(scenario, seed, devices)
     template = template_of(scenario)
     horizon_ns = round(1e9 * (scenario.horizon_s if horizon_s is None else horizon_s))
     world, drawn = np.uint64(seed), draw_variant(scenario, seed)
-    if scenario.requests is None:
-        fleet = template.devices(scenario, world, drawn.devices if devices is None else devices, drawn)
-        sessions, positions = _closed_sessions(scenario, template, world, fleet, horizon_ns)
-    else:
-        arrived = int(np.searchsorted(scenario.requests.arrival_ns, horizon_ns))
-        fleet = template.devices(scenario, world, arrived, drawn)
-        sessions, positions = _trace_sessions(scenario, fleet)
+    count = drawn.devices if devices is None else devices
+    fleet, sessions, positions = _draw_fleet(scenario, template, world, drawn, count, horizon_ns, begin_s)
     accepts = np.empty(positions, np.uint8)
     signals = np.empty((4, positions), np.float32)
     off_signals = np.empty((4, positions), np.float32)
@@ -258,6 +285,9 @@ def draw_world(
     draw_streams(world, sessions, first, stream, accepts, signals, off_signals)
     groups = template.groups.copy()
     groups["devices"] = np.bincount(fleet["group"], minlength=GROUPS)
+    if template.arrivals is not None:
+        peak = template.arrivals.peak_devices()
+        groups["devices"] = np.pad(peak, (0, GROUPS - len(peak)))
     arrays = WorldArrays(
         seed=np.array([world]),
         devices=fleet,

@@ -31,7 +31,8 @@ CAUSE_NETWORK = 5  # delay by time slot: entity = device, index = direction
 CAUSE_SERVER = 6  # pass time noise: entity 0, numbers by batch
 CAUSE_START = 7  # first starts: entity = device
 CAUSE_POLICY = 8  # a controller's own randomness
-CAUSE_ENVIRONMENT = 9  # an environment's own draws, as the length of its warm-up
+CAUSE_ENVIRONMENT = 9  # an environment's own draws: length of its warm-up, place in an arrival profile
+CAUSE_ARRIVAL = 10  # gaps of an arrival profile: entity 0, numbers by arrival
 CAUSE_RANGES = 11  # what a world draws from its scenario's ranges: entity = what
 
 GAMMA = np.uint64(0x9E3779B97F4A7C15)

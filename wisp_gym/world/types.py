@@ -57,7 +57,7 @@ GROUP = np.dtype(
         ("allowance_ns", "i8"),  # token j is due at start + allowance + j * period
         ("rate_tps", "f8"),
         ("on_time_share", "f8"),  # of its tokens, for a session to be on time
-        ("devices", "i8"),
+        ("devices", "i8"),  # of the class; of an arrival profile, its nominal sessions at the peak
     ]
 )
 

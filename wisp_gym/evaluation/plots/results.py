@@ -1,0 +1,140 @@
+"""Stored results as plots need them: rows, class rates, capacities."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from wisp_gym.errors import InputError
+from wisp_gym.evaluation.fleets import MIX, class_name
+from wisp_gym.evaluation.statistics import Estimate, mean
+from wisp_gym.evaluation.summary import CLASSES, pooled
+
+SOURCES = ("metrics.csv", "loads.csv", "capacity.csv")
+"""What is drawn: a comparison, a sweep of loads, a study of capacities."""
+
+
+@dataclass(frozen=True, eq=False)
+class Results:
+    """Rows of one of the files that an evaluation writes.
+
+    :param source: the file's name
+    :param rows: one a fleet, policy, size and seed
+    :param rates_tps: of the SLO classes, loosest first
+    :param capacities: entries of capacity.json; none of other results
+    """
+
+    source: str
+    rows: pd.DataFrame
+    rates_tps: tuple[float, ...]
+    capacities: tuple[dict[str, Any], ...] = ()
+
+    @property
+    def policies(self) -> list[str]:
+        """Names of the policies, in order."""
+        return [str(name) for name in self.rows["policy"].unique()]
+
+    @property
+    def fleets(self) -> list[str]:
+        """Names of the fleets' kinds, in order."""
+        return [str(name) for name in self.rows["fleet"].unique()]
+
+    @property
+    def seeds(self) -> int:
+        """How many worlds there are."""
+        return int(self.rows["seed"].nunique())
+
+    def of(self, policy: str, fleet: str | None = None) -> Results:
+        """Return the rows of one policy, in one kind of fleet where one is named."""
+        rows = self.rows[self.rows["policy"] == policy]
+        return self._with(rows if fleet is None else rows[rows["fleet"] == fleet])
+
+    def _with(self, rows: pd.DataFrame) -> Results:
+        return Results(self.source, rows, self.rates_tps, self.capacities)
+
+    def at(self, devices: float) -> Results:
+        """Return the rows of one size."""
+        return self._with(self.rows[self.rows["devices"] == devices])
+
+    def sizes(self) -> list[float]:
+        """Return the fleet sizes, ascending."""
+        return sorted(float(size) for size in self.rows["devices"].unique())
+
+    def values(self, name: str) -> list[float]:
+        """Return a metric of every row."""
+        return [float(value) for value in self.rows[name]]
+
+    def pooled(self, name: str) -> float:
+        """Return a metric over the seeds: of ratios the ratio of sums."""
+        return pooled(name, self.values)
+
+    def estimate(self, name: str) -> Estimate:
+        """Return a metric's mean over the seeds and its interval."""
+        return mean(self.values(name))
+
+    def worst_class(self) -> Estimate:
+        """Return the attainment of the class where its mean over the seeds is lowest."""
+        found = [self.estimate(f"attainment_class_{number}") for number in CLASSES]
+        return min((one for one in found if one.seeds), key=lambda one: one.value)
+
+    def parts_s(self) -> dict[str, float]:
+        """Return where the time goes, s per committed token: drafting kept and wasted, and the rest."""
+        parts = {name: self.pooled(f"{name}_per_token_s") for name in ("draft", "network", "queue", "verify")}
+        waste = self.pooled("wdt_per_token_s")
+        return parts | {"waste": waste, "draft": max(0.0, parts["draft"] - waste)}
+
+    def curve(self, figure_of: Callable[[Results], Estimate]) -> npt.NDArray[np.float64]:
+        """Return size, value, low and high of a figure at every size.  # (4, sizes)"""
+        points = [(size, figure_of(self.at(size))) for size in self.sizes()]
+        return np.array([(size, one.value, one.low, one.high) for size, one in points]).T
+
+    def classes(self) -> list[tuple[int, str]]:
+        """Return number and name of the classes that have devices in any row."""
+        return [
+            (number, class_name(rate))
+            for number, rate in enumerate(self.rates_tps, 1)
+            if not self.rows[f"attainment_class_{number}"].isna().all()
+        ]
+
+
+def read_results(folder: Path) -> list[Results]:
+    """Return what a folder of results holds: a comparison, a sweep, capacities.
+
+    :raises InputError: it holds none, or a file is not what evaluate.py writes
+    """
+    there = [name for name in SOURCES if (folder / name).is_file()]
+    if not there or not (folder / "manifest.json").is_file():
+        raise InputError(
+            f"{folder}: no results to draw: must hold manifest.json and one of {', '.join(SOURCES)}"
+        )
+    return [_read(folder, name) for name in there]
+
+
+def _read(folder: Path, name: str) -> Results:
+    """Return the results of one file."""
+    try:
+        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+        rates = tuple(float(rate) for rate in manifest["scenario"]["classes"]["rates_tps"])
+        rows = pd.read_csv(folder / name, dtype={"policy": str, "controller": str, "fleet": str})
+        if "fleet" not in rows:
+            rows.insert(0, "fleet", MIX)
+        _check(rows)
+        stored = folder / "capacity.json"
+        entries = json.loads(stored.read_text(encoding="utf-8"))["capacities"] if "cap" in name else []
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{folder / name}: cannot be drawn: {type(error).__name__}: {error}") from None
+    return Results(name, rows, rates, tuple(entries))
+
+
+def _check(rows: pd.DataFrame, needed: Sequence[str] = ("policy", "seed", "devices", "goodput_tps")) -> None:
+    """Refuse rows without what every plot needs."""
+    missing = [name for name in needed if name not in rows]
+    if missing or rows.empty:
+        raise ValueError(f"no column {missing[0]!r}" if missing else "no rows")
