@@ -1,7 +1,7 @@
 """Draw what an environment's render() shows, of any policy in any scenario, into a PNG.
 
 python docs/frame.py --out docs/images/frame.png
-python docs/frame.py --scenario quickstart --policy sled --at 90 --out sled.png
+python docs/frame.py --scenario paper-qwen3-32b-a100 --policy sled --at 90 --out sled.png
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ def draw(options: argparse.Namespace) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--scenario", default="paper-qwen3-32b-a100", metavar="NAME", help="(%(default)s)")
+    parser.add_argument("--scenario", default="quickstart", metavar="NAME", help="(%(default)s)")
     parser.add_argument("--policy", default="wisp", metavar="NAME", help="(%(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of the test world (%(default)s)")
     parser.add_argument(
-        "--at", type=float, default=150.0, metavar="S", help="end of the picture (%(default)s)"
+        "--at", type=float, default=70.0, metavar="S", help="end of the picture (%(default)s)"
     )
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE.png")
