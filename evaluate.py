@@ -124,6 +124,17 @@ def parser() -> argparse.ArgumentParser:
         help="processes at most (as many as cores); results do not change",
     )
     add(
+        "--trace-out",
+        type=Path,
+        metavar="FILE",
+        help="also write what happened on the first world, .json or .json.gz, for ui.perfetto.dev",
+    )
+    add(
+        "--trace-window",
+        metavar="BEGIN:END",
+        help="simulated seconds of the trace (the first 60 after the warm-up)",
+    )
+    add(
         "--capacity",
         action="store_true",
         help="find how many devices each policy holds (docs/capacity.md)",
@@ -161,6 +172,14 @@ def check_together(options: argparse.Namespace) -> None:
         (options.capacity and options.loads is not None, "--capacity finds the loads itself: no --loads"),
         (many and options.devices is not None, "--capacity and --loads vary the fleet: no --devices"),
         (options.kinds is not None and not many, "--class: only with --capacity or --loads"),
+        (
+            options.trace_out is not None and (many or old),
+            "--trace-out shows a plain comparison: no --capacity, no --loads, no --plot-from",
+        ),
+        (
+            options.trace_window is not None and options.trace_out is None,
+            "--trace-window: the window of a trace; --trace-out names its file",
+        ),
     ]
     for is_wrong, message in wrong:
         if is_wrong:
@@ -192,6 +211,9 @@ def run(options: argparse.Namespace, command: Sequence[str]) -> str:
     loaded = scenario.load(options.scenario, changes)
     folder = options.out or evaluation.default_folder(loaded.name, [*options.policy, *changes])
     evaluation.check_writable(folder)
+    traced = None
+    if options.trace_out is not None:
+        traced = evaluation.check_trace(options.trace_out, options.trace_window, loaded)
     jobs = options.jobs or evaluation.usable_cores()
     with progress_bar() as progress:
         comparison = evaluation.compare(
@@ -204,9 +226,16 @@ def run(options: argparse.Namespace, command: Sequence[str]) -> str:
             progress=progress,
         )
     table = evaluation.render(comparison, options.per_class)
-    evaluation.save(comparison, folder, resolve, command, jobs, started)
+    shown, also = "", None
+    if traced is not None:
+        also = evaluation.trace_file(comparison, options.trace_out, traced, resolve)
+        shown = (
+            f"\n{options.trace_out} shows {traced[0]:g} to {traced[1]:g} s of seed {comparison.seeds[0]}: "
+            "open it in ui.perfetto.dev"
+        )
+    evaluation.save(comparison, folder, resolve, command, jobs, started, also)
     drawn = f"\n{draw(folder)}" if options.plot else ""
-    return f"{table}\n\nmetrics.csv, summary.json and manifest.json are in {folder}{drawn}"
+    return f"{table}\n\nmetrics.csv, summary.json and manifest.json are in {folder}{shown}{drawn}"
 
 
 def run_loads(options: argparse.Namespace, command: Sequence[str]) -> str:

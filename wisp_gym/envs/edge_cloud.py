@@ -29,6 +29,7 @@ from wisp_gym.envs.step import step_rows
 from wisp_gym.errors import InputError, nearest
 from wisp_gym.metrics import measure
 from wisp_gym.pipeline.simulation import Simulation
+from wisp_gym.rendering import LOG_S, frame
 from wisp_gym.scenario import Scenario
 from wisp_gym.world.draw import Split
 
@@ -139,6 +140,13 @@ class EdgeCloud(gymnasium.Env[Observation, npt.NDArray[np.int64]]):
     `dt` (s), `discount` = exp(-dt / 10 s), `forced`, `cost` (share of devices behind), `terms`; at the end
     `episode_metrics` (docs/metrics.md).
 
+    ## Rendering
+    `render_mode="rgb_array"`: lanes of up to 16 devices, the same number of each SLO class, and of the GPU over
+    the last 4 s of simulated time. A device's lane shows its draft (what was of use, what was wasted), the way
+    of its request (uplink, queue, its own share of the pass, the rest of the pass, downlink) and, as a thin
+    line, the prefill of its prompt; a pass shows how many requests it serves and which part of its new tokens
+    is prefill. Below: requests in the queue, and by class the share of sessions that are not behind.
+
     ## Arguments
     :param scenario: a name, a path or a `Scenario`; :param overrides: as in `("fleet.devices=160",)`
     :param seed: of the worlds until `reset(seed=)` gives another; None draws one
@@ -148,13 +156,14 @@ class EdgeCloud(gymnasium.Env[Observation, npt.NDArray[np.int64]]):
     :param episode_s: instead of the scenario's, s
     :param hold_s: how long an action holds, s: it answers every dispatch until that much time has passed, which
     makes fewer and longer steps; 0 decides each dispatch
+    :param render_mode: None, or "rgb_array": `render()` gives a picture of the last 4 s (see Rendering)
     `reset(options={"devices": 120, "world": 7})` sets the fleet's size and the episode index of the world.
 
     ## Version History
     * v0: first version
     """
 
-    metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012 (Gymnasium declares it so)
+    metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 10}  # noqa: RUF012 (Gymnasium's)
 
     def __init__(
         self,
@@ -170,10 +179,10 @@ class EdgeCloud(gymnasium.Env[Observation, npt.NDArray[np.int64]]):
         render_mode: str | None = None,
     ) -> None:
         check_control(control)
-        if render_mode is not None:
-            raise InputError(f"render_mode: {render_mode!r}; allowed: None")
+        if render_mode not in (None, *self.metadata["render_modes"]):
+            raise InputError(f"render_mode: {render_mode!r}; allowed: None, 'rgb_array'")
         self.scenario = scenarios.load(scenario, overrides)
-        self.episodes = Episodes(self.scenario, split, episode_s)
+        self.episodes = Episodes(self.scenario, split, episode_s, None if render_mode is None else LOG_S)
         self.seed, self.split, self.environment, self.control = seed, split, environment, control
         self.reward, self.own_reward = resolve_reward(reward)
         self.hold_ns = hold_ns(hold_s)
@@ -233,6 +242,16 @@ class EdgeCloud(gymnasium.Env[Observation, npt.NDArray[np.int64]]):
             info["episode_metrics"] = measure(begun.simulation)
         reward = float(out["reward"]) if self.own_reward is None else float(self.own_reward(terms))
         return self._obs[0].copy(), reward, False, self.over, info
+
+    def render(self) -> npt.NDArray[np.uint8] | None:
+        """Return a picture of the last 4 s, RGB, where `render_mode` is "rgb_array"; None otherwise.  #
+        (height, 1200, 3)"""
+        if self.render_mode is None:
+            gymnasium.logger.warn("EdgeCloud: render() draws where render_mode='rgb_array' was given")
+            return None
+        if self.simulation is None:
+            raise gymnasium.error.ResetNeeded("EdgeCloud: call reset() before render()")
+        return frame(self.simulation, title=self.scenario.name)
 
     def action_masks(self) -> npt.NDArray[np.bool_]:
         """Return which values of each action component are allowed, end to end (62,): all, but no more

@@ -57,16 +57,16 @@ class Episodes:
     :param scenario: where the worlds are drawn from
     :param split: which family of worlds
     :param episode_s: simulated seconds of an episode; None takes the scenario's
-    :param log: write the event log, as rendering needs
+    :param log_s: write the event log and keep its last seconds at least, as rendering needs; None: no log
     :raises InputError: an unknown split or an impossible length
     """
 
     def __init__(
-        self, scenario: Scenario, split: Split, episode_s: float | None = None, log: bool = False
+        self, scenario: Scenario, split: Split, episode_s: float | None = None, log_s: float | None = None
     ) -> None:
         if split not in SPLITS:
             raise InputError(f"split: unknown {split!r}; {nearest(str(split), SPLITS)}")
-        self.scenario, self.split, self.log = scenario, split, log
+        self.scenario, self.split, self.log_s = scenario, split, log_s
         self.episode_s = _episode_seconds(scenario.episode_s if episode_s is None else episode_s)
 
     def begin(self, seed: int, environment: int, number: int, devices: int | None = None) -> Begun:
@@ -91,7 +91,8 @@ class Episodes:
         length_s = warmup_s + self.episode_s
         begin_s = episode_begin_s(self.scenario, self.split, drawn, length_s)
         world = draw_world(self.scenario, drawn, devices, length_s, begin_s)
-        simulation = Simulation(world, Policy("agent", DrafterRule.predictor(), _Asked()), log=self.log)
+        policy = Policy("agent", DrafterRule.predictor(), _Asked())
+        simulation = Simulation(world, policy, log=self.log_s is not None, log_s=self.log_s)
         return Begun(simulation, Observer(simulation), False, number), warmup_s
 
     def _warm_up(self, begun: Begun, warmup_s: float) -> None:

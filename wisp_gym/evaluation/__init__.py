@@ -23,6 +23,7 @@ from wisp_gym.evaluation.spec import Candidates, Progress, Resolve, Row, RowSpec
 from wisp_gym.evaluation.statistics import Estimate
 from wisp_gym.evaluation.summary import PolicySummary, summarise
 from wisp_gym.evaluation.table import render
+from wisp_gym.evaluation.trace import check_trace, trace_file
 from wisp_gym.evaluation.tune import TuneRecord, Tuning, default_tuning, tune
 from wisp_gym.evaluation.tune_table import render_record
 
@@ -48,6 +49,7 @@ __all__ = [
     "Tuning",
     "Workplace",
     "at_load",
+    "check_trace",
     "check_writable",
     "choose",
     "compare",
@@ -72,6 +74,7 @@ __all__ = [
     "stored",
     "summarise",
     "sweep_loads",
+    "trace_file",
     "tune",
     "usable_cores",
 ]

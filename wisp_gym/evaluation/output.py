@@ -31,42 +31,45 @@ def default_folder(scenario: str, policies: Sequence[str]) -> Path:
     return Path("results") / name
 
 
-def check_writable(folder: Path, names: Sequence[str] = FILES) -> None:
+def check_writable(folder: Path, names: Sequence[str] = FILES, option: str = "--out") -> None:
     """Make sure, before any work, that files can be written into a folder. Leaves no trace.
 
     :param folder: where results go; it may not exist yet
     :param names: of the files
+    :param option: what the user gave it with
     :raises InputError: they cannot
     """
     there = folder.absolute()
     while not there.exists() and there != there.parent:
         there = there.parent
     if not there.is_dir():
-        raise InputError(f"--out {folder}: {there} is a file; a folder is needed")
+        raise InputError(f"{option} {folder}: {there} is a file; a folder is needed")
     blocked = [name for name in names if (folder / name).is_dir()]
     if blocked:
         raise InputError(
-            f"--out {folder}: {folder / blocked[0]} is a folder; a file of that name is to be written"
+            f"{option} {folder}: {folder / blocked[0]} is a folder; a file of that name is to be written"
         )
     try:
         os.rmdir(tempfile.mkdtemp(prefix=".wisp-gym-", dir=there))
     except OSError as error:
-        raise InputError(f"--out {folder}: {there} cannot be written to ({error.strerror})") from error
+        raise InputError(f"{option} {folder}: {there} cannot be written to ({error.strerror})") from error
 
 
 def write_together(folder: Path, files: Mapping[str, bytes]) -> None:
     """Write files under other names and rename them at the end: old ones stay until all new ones are there.
 
     :param folder: made if it is missing
-    :param files: content by name
+    :param files: content by name in the folder, or by absolute path
     :raises OSError: the disk is full or gone; nothing is left behind
     """
     folder.mkdir(parents=True, exist_ok=True)
     made: list[tuple[Path, Path]] = []
     try:
         for name, content in files.items():
-            handle, path = tempfile.mkstemp(prefix=f".{name}-", dir=folder)
-            made.append((Path(path), folder / name))
+            final = folder / name
+            final.parent.mkdir(parents=True, exist_ok=True)
+            handle, path = tempfile.mkstemp(prefix=f".{final.name}-", dir=final.parent)
+            made.append((Path(path), final))
             with os.fdopen(handle, "wb") as file:
                 file.write(content)
                 os.fchmod(file.fileno(), 0o644)

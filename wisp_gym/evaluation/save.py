@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -21,6 +21,7 @@ def save(
     command: Sequence[str],
     jobs: int,
     started: datetime,
+    also: Mapping[str, bytes] | None = None,
 ) -> list[Path]:
     """Write the three files and return their paths; results that were there stay until all three are written.
     A new record behind `tuned` is stored before them.
@@ -31,6 +32,7 @@ def save(
     :param command: the command line, word by word
     :param jobs: processes allowed
     :param started: when, with time zone
+    :param also: further files, by absolute path
     :raises OSError: they cannot be written; nothing is left behind
     """
     files = {CSV_FILE: metrics_csv(comparison), SUMMARY_FILE: summary_json(comparison)}
@@ -38,5 +40,5 @@ def save(
     files[MANIFEST_FILE] = manifest_json(comparison, resolve, command, jobs, started, digests)
     if comparison.bounds is not None:
         comparison.bounds.keep()
-    write_together(folder, files)
+    write_together(folder, {**files, **(also or {})})
     return [folder / name for name in files]

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 LOG_START = 0  # a session is laid out: its start ns, prompt tokens, output tokens
-LOG_DRAFT = 1  # a round's draft leaves: drafted, sent
+LOG_DRAFT = 1  # a round begins to draft: drafted, sent, 1 where a drafter that checks had its stop rule off
 LOG_MEMBER = 2  # a request joins a pass: batch number, drafted tokens, new tokens, cached tokens
 LOG_PASS = 3  # a pass begins: batch number, members, end ns; device and session -1
 LOG_VERIFY = 4  # a request's pass ends: batch number, accepted, committed so far
@@ -49,6 +49,37 @@ def write_log(
     log[row, 6] = c
     log[row, 7] = d
     clock["logged"] = row + 1
+
+
+def recent_rows(rows: npt.NDArray[np.int64], since_ns: int) -> npt.NDArray[np.int64]:
+    """Return the rows from a time on, and of the older ones what tells how things stood then: the last of
+    each kind of every device that is not through with its last session, and the passes they name.
+
+    :param rows: of the log, in order  # (rows, 8)
+    """
+    first = int(np.searchsorted(rows[:, 0], since_ns))
+    older = rows[:first]
+    newest_first = (older[:, 2] * len(KINDS) + older[:, 1])[::-1]
+    kept = np.zeros(first, np.bool_)
+    kept[first - 1 - np.unique(newest_first, return_index=True)[1]] = True
+    kept &= ~np.isin(older[:, 2], _finished(older[kept]))
+    named = older[kept & (older[:, 1] == LOG_MEMBER), 4]
+    kept |= (older[:, 1] == LOG_PASS) & np.isin(older[:, 4], named)
+    return np.concatenate([older[kept], rows[first:]])
+
+
+def _finished(last: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Return the devices whose newest session is delivered to the end.
+
+    :param last: the last row of each kind of every device  # (rows, 8)
+    """
+    starts, deliveries = last[last[:, 1] == LOG_START], last[last[:, 1] == LOG_DELIVER]
+    starts = starts[np.argsort(starts[:, 3])]
+    at = np.searchsorted(starts[:, 3], deliveries[:, 3])
+    known = at < len(starts)
+    deliveries, at = deliveries[known], at[known]
+    done = (starts[at, 3] == deliveries[:, 3]) & (deliveries[:, 5] >= starts[at, 6])
+    return deliveries[done, 2]
 
 
 def log_frame(rows: npt.NDArray[np.int64]) -> pd.DataFrame:

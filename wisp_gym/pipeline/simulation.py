@@ -20,8 +20,10 @@ from wisp_gym.pipeline.advance import (
     GO_ON,
     advance,
     lay_out,
+    room_left,
 )
 from wisp_gym.pipeline.answers import check_limit, check_picks, check_scores, check_wait
+from wisp_gym.pipeline.log import recent_rows
 from wisp_gym.pipeline.policy import DrafterRule, Policy, SchedulerRule
 from wisp_gym.pipeline.protocols import Commander, DispatchView, Drafter, RoundView, Scheduler, Stream, Wait
 from wisp_gym.pipeline.state import State, new_state
@@ -94,12 +96,21 @@ class Simulation:
     :param policy: who decides
     :param policy_seed: of the policy's own randomness
     :param log: write every event down (`self.events`)
+    :param log_s: of them, keep those of the last seconds at least (and how things stood before), so that a
+    long run's log does not grow for ever; None keeps all
 
     `run()` goes to the horizon; `until(t)` to a time. The state is `self.state`.
     """
 
-    def __init__(self, world: World, policy: Policy, policy_seed: int = 0, log: bool = False) -> None:
-        self.world, self.policy = world, policy
+    def __init__(
+        self,
+        world: World,
+        policy: Policy,
+        policy_seed: int = 0,
+        log: bool = False,
+        log_s: float | None = None,
+    ) -> None:
+        self.world, self.policy, self.log_s = world, policy, log_s
         drafter, scheduler = policy.drafter, policy.scheduler
         self.asked_drafter = None if isinstance(drafter, DrafterRule) else drafter
         self.asked_scheduler = None if isinstance(scheduler, SchedulerRule) else scheduler
@@ -306,12 +317,22 @@ class Simulation:
     def grow(self) -> None:
         """Give events and log more room; the kernel goes on where it stood."""
         state = self.state
+        if self.log_s is not None and self._forget(self.log_s):
+            return
         events = np.zeros((2 * len(state.events) + len(state.devices), 3), np.int64)
         events[: len(state.events)] = state.events
         rows = 2 * len(state.log) + 8 * len(state.devices) if state.clock[0]["log_on"] else 0
         log = np.zeros((rows, state.log.shape[1]), np.int64)
         log[: len(state.log)] = state.log
         self.state = state._replace(events=events, log=log)
+
+    def _forget(self, log_s: float) -> bool:
+        """Cut the log to its last seconds and say whether that made room enough."""
+        state, clock = self.state, self.state.clock[0]
+        kept = recent_rows(self.events, self.now_ns - round(1e9 * log_s))
+        state.log[: len(kept)] = kept
+        clock["logged"] = len(kept)
+        return bool(room_left(state)) and 2 * len(kept) < len(state.log)
 
 
 def class_names(world: World) -> list[str]:
