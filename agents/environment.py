@@ -49,6 +49,7 @@ def make_environments(settings: AgentSettings, scenario: str, overrides: Sequenc
         reward=settings.reward,
         control=settings.control,
         hold_s=settings.hold_s,
+        tau_s=settings.tau_s,
         autoreset_mode="SameStep",
         terms=False,
     )

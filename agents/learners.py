@@ -18,6 +18,8 @@ from torch.utils.tensorboard import SummaryWriter
 from agents.elapsed_time import ElapsedTimeRolloutBuffer, MaskableElapsedTimeRolloutBuffer
 from agents.network import Floats
 from agents.settings import A2CSettings, AgentSettings, ProximalSettings
+from wisp_gym.envs import wisp_action
+from wisp_gym.envs.action import SIZES
 
 LEARNERS: dict[str, type[OnPolicyAlgorithm]] = {"ppo": PPO, "a2c": A2C, "maskable_ppo": MaskablePPO}
 
@@ -49,7 +51,20 @@ def build(settings: AgentSettings, environments: VecEnv, seed: int) -> OnPolicyA
         **_own(settings),
     )
     learner.set_logger(Logger(None, []))
+    _lean_towards_wisp(learner, settings.wisp_prior)
     return learner
+
+
+def _lean_towards_wisp(learner: OnPolicyAlgorithm, logits: float) -> None:
+    """Make WISP's action the likelier one of a fresh actor, whatever it observes.
+
+    :param logits: added to the choice of every component that is WISP's
+    """
+    starts = np.concatenate([[0], np.cumsum(SIZES)[:-1]])
+    if logits and learner.action_space.shape == (len(SIZES),):
+        actor: Any = learner.policy.action_net
+        with torch.no_grad():
+            actor.bias[torch.as_tensor(starts + wisp_action())] += logits
 
 
 def _own(settings: AgentSettings) -> dict[str, Any]:

@@ -36,6 +36,8 @@ class AgentSettings(Checked):
     threads: Annotated[int, Field(ge=1, le=1024)]
     # What follows has defaults, so that older models can be read.
     hold_s: Annotated[float, Field(ge=0, le=60)] = 0.0
+    tau_s: Annotated[float, Field(ge=0.001, le=1e6)] = 10.0
+    wisp_prior: Annotated[float, Field(ge=0, le=20)] = 0.0
     # These leave the weights as they are.
     validation_every: Annotated[int, Field(ge=0, le=10**12)] = 50_000
     validation_worlds: Annotated[int, Field(ge=1, le=1000)] = 3

@@ -30,6 +30,15 @@ ROW = np.dtype(
     ]
 )
 
+SETTINGS = np.dtype(
+    [
+        ("hold_ns", "i8"),  # an action answers every dispatch until this much time has passed
+        ("tau_s", "f8"),  # time constant of the discount
+        ("reward", "i8"),  # number of the compiled reward
+    ]
+)
+"""What an environment's arguments say of a step."""
+
 REST, ACT, RESUME = 0, 1, 2
 """What a row does in a kernel call: nothing, its action, or go on where room for events or log ran short."""
 

@@ -21,7 +21,7 @@ from wisp_gym.envs.action import (
     stop_thresholds,
 )
 from wisp_gym.envs.bank import ACT, OUT, Bank
-from wisp_gym.envs.episode import Begun, Episodes, check_options, hold_ns
+from wisp_gym.envs.episode import TAU_S, Begun, Episodes, check_options, step_settings
 from wisp_gym.envs.features import SIZE, entries
 from wisp_gym.envs.reward import TERMS, Reward, named_terms, resolve_reward
 from wisp_gym.envs.rows import regrown, single
@@ -137,7 +137,7 @@ class EdgeCloud(gymnasium.Env[Observation, npt.NDArray[np.int64]]):
     always False.
 
     ## Information
-    `dt` (s), `discount` = exp(-dt / 10 s), `forced`, `cost` (share of devices behind), `terms`; at the end
+    `dt` (s), `discount` = exp(-dt / tau_s), `forced`, `cost` (share of devices behind), `terms`; at the end
     `episode_metrics` (docs/metrics.md).
 
     ## Rendering
@@ -156,6 +156,7 @@ class EdgeCloud(gymnasium.Env[Observation, npt.NDArray[np.int64]]):
     :param episode_s: instead of the scenario's, s
     :param hold_s: how long an action holds, s: it answers every dispatch until that much time has passed, which
     makes fewer and longer steps; 0 decides each dispatch
+    :param tau_s: time constant of the discount, s
     :param render_mode: None, or "rgb_array": `render()` gives a picture of the last 4 s (see Rendering)
     `reset(options={"devices": 120, "world": 7})` sets the fleet's size and the episode index of the world.
 
@@ -176,6 +177,7 @@ class EdgeCloud(gymnasium.Env[Observation, npt.NDArray[np.int64]]):
         control: Control = "joint",
         episode_s: float | None = None,
         hold_s: float = 0.0,
+        tau_s: float = TAU_S,
         render_mode: str | None = None,
     ) -> None:
         check_control(control)
@@ -184,8 +186,8 @@ class EdgeCloud(gymnasium.Env[Observation, npt.NDArray[np.int64]]):
         self.scenario = scenarios.load(scenario, overrides)
         self.episodes = Episodes(self.scenario, split, episode_s, None if render_mode is None else LOG_S)
         self.seed, self.split, self.environment, self.control = seed, split, environment, control
-        self.reward, self.own_reward = resolve_reward(reward)
-        self.hold_ns = hold_ns(hold_s)
+        which, self.own_reward = resolve_reward(reward)
+        self._settings = step_settings(hold_s, tau_s, which)
         self.render_mode = render_mode
         self.episode = -1
         self.action_space = action_space()
@@ -273,8 +275,7 @@ class EdgeCloud(gymnasium.Env[Observation, npt.NDArray[np.int64]]):
             actions,
             kept,
             thresholds,
-            self.hold_ns,
-            self.reward,
+            self._settings,
             self._obs,
             self._terms,
             self._out,

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
+from wisp_gym.envs.bank import SETTINGS
 from wisp_gym.envs.observation import Observer
 from wisp_gym.errors import InputError, nearest
 from wisp_gym.pipeline.advance import DONE
@@ -25,6 +27,9 @@ the agent takes over."""
 
 LONGEST_EPISODE_S = 1_000_000.0
 LONGEST_HOLD_S = 60.0
+
+TAU_S = 10.0
+"""Time constant of the discount, unless an environment is given another."""
 
 
 class _Asked:
@@ -118,6 +123,24 @@ def _episode_seconds(value: Any) -> float:
             f"episode_s: {value!r}; allowed: seconds, more than 0, at most {LONGEST_EPISODE_S:g}"
         )
     return float(value)
+
+
+def step_settings(hold_s: Any, tau_s: Any, reward: int) -> npt.NDArray[Any]:
+    """Return what an environment's arguments say of a step.  # (1,) SETTINGS
+
+    :param hold_s: how long an action holds; :param tau_s: time constant of the discount, s
+    :param reward: number of the compiled reward
+    :raises InputError: a time out of range
+    """
+    if (
+        isinstance(tau_s, bool)
+        or not isinstance(tau_s, int | float)
+        or not 0.001 <= tau_s <= LONGEST_EPISODE_S
+    ):
+        raise InputError(f"tau_s: {tau_s!r}; allowed: seconds, 0.001 to {LONGEST_EPISODE_S:g}")
+    settings = np.zeros(1, SETTINGS)
+    settings["hold_ns"], settings["tau_s"], settings["reward"] = hold_ns(hold_s), tau_s, reward
+    return settings
 
 
 def hold_ns(hold_s: Any) -> int:

@@ -14,9 +14,6 @@ from wisp_gym.pipeline.advance import ASK_SCHEDULER, DONE, FULL, GO_ON, advance
 from wisp_gym.pipeline.state import State
 from wisp_gym.world.types import WorldArrays
 
-TAU_S = 10.0
-"""Time constant of the discount."""
-
 
 @kernel
 def look(
@@ -25,13 +22,14 @@ def look(
     world: WorldArrays,
     state: State,
     over: bool,
-    reward: int,
+    settings: Any,
     obs: Any,
     terms: Any,
     out: Any,
 ) -> None:
     """Write what row i's step gave: observation, terms, reward, time passed.
 
+    :param settings: SETTINGS record
     :param obs: the row's  # (SIZE,)
     :param terms: the row's  # (15,)
     :param out: the row's OUT record
@@ -46,8 +44,8 @@ def look(
     write_observation(world, state, memory, recent, bank.sums, bank.least, obs)
     write_last_action(bank.taken[i], obs)
     row["before_ns"] = now_ns
-    out["reward"] = named_reward(terms, reward)
-    out["dt"], out["discount"] = dt_s, math.exp(-dt_s / TAU_S)
+    out["reward"] = named_reward(terms, settings["reward"])
+    out["dt"], out["discount"] = dt_s, math.exp(-dt_s / settings["tau_s"])
     out["cost"], out["forced"], out["over"] = behind, row["forced"], 1 if over else 0
 
 
@@ -57,8 +55,7 @@ def step_rows(
     actions: Any,
     kept: Any,
     thresholds: Any,
-    hold_ns: int,
-    reward: int,
+    settings: Any,
     obs: Any,
     terms: Any,
     out: Any,
@@ -70,8 +67,7 @@ def step_rows(
     :param actions: EdgeCloud-v0's  # (n, 8)
     :param kept: 1 where a component is the agent's  # (8,)
     :param thresholds: stop threshold by stop level  # (6,)
-    :param hold_ns: how long an action holds: it answers every dispatch until this much time has passed
-    :param reward: number of the compiled reward
+    :param settings: how long an action holds, the discount's time constant, the reward  # (1,) SETTINGS
     :param obs: filled  # (n, SIZE)
     :param terms: filled  # (n, 15)
     :param out: filled  # (n,) OUT
@@ -95,14 +91,14 @@ def step_rows(
                 row["forced"] = 1 if forced else row["forced"]
             code = advance(world, state, row["horizon_ns"], row["horizon_ns"], answer)
             asked = code == ASK_SCHEDULER
-            if not asked or state.clock[0]["now_ns"] - row["before_ns"] >= hold_ns:
+            if not asked or state.clock[0]["now_ns"] - row["before_ns"] >= settings[0]["hold_ns"]:
                 break
         if code == FULL:
             row["todo"] = RESUME
             full += 1
             continue
         row["todo"] = REST
-        look(bank, i, world, state, code == DONE, reward, obs[i], terms[i], out[i])
+        look(bank, i, world, state, code == DONE, settings[0], obs[i], terms[i], out[i])
     return full
 
 

@@ -16,7 +16,7 @@ from wisp_gym import scenario as scenarios
 from wisp_gym.envs.action import SIZES, Control, action_space, kept_components, may_wait, stop_thresholds
 from wisp_gym.envs.bank import ACT, OUT, REST
 from wisp_gym.envs.edge_cloud import check_control, observation_space
-from wisp_gym.envs.episode import Episodes, check_options, hold_ns
+from wisp_gym.envs.episode import TAU_S, Episodes, check_options, step_settings
 from wisp_gym.envs.features import SIZE
 from wisp_gym.envs.reward import TERMS, Reward, named_terms, resolve_reward
 from wisp_gym.envs.rows import Stack
@@ -61,6 +61,7 @@ class EdgeCloudVector(VectorEnv[Observations, npt.NDArray[np.int64], Array]):
         control: Control = "joint",
         episode_s: float | None = None,
         hold_s: float = 0.0,
+        tau_s: float = TAU_S,
         autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
         terms: bool = True,
         render_mode: str | None = None,
@@ -78,8 +79,8 @@ class EdgeCloudVector(VectorEnv[Observations, npt.NDArray[np.int64], Array]):
         self.seeds: list[int | None] = [seed] * num_envs
         self.numbers = [-1] * num_envs
         self.fleets: list[int | None] = [None] * num_envs
-        self.reward, self.own_reward = resolve_reward(reward)
-        self.hold_ns = hold_ns(hold_s)
+        which, self.own_reward = resolve_reward(reward)
+        self._settings = step_settings(hold_s, tau_s, which)
         self.single_action_space, self.single_observation_space = action_space(), observation_space()
         self.action_space = batch_space(self.single_action_space, num_envs)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
@@ -176,8 +177,7 @@ class EdgeCloudVector(VectorEnv[Observations, npt.NDArray[np.int64], Array]):
             actions,
             self._kept,
             self._thresholds,
-            self.hold_ns,
-            self.reward,
+            self._settings,
             self.obs,
             self.terms,
             self.out,
