@@ -69,7 +69,7 @@ def parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("--agent", metavar="NAME", help="configs/agent/NAME.yaml, or a YAML file (ppo)")
-    add("--scenario", metavar="NAME", help="configs/scenario/NAME.yaml, or a YAML file (quickstart)")
+    add("--scenario", metavar="NAME", help="configs/scenario/NAME.yaml, or a YAML file (fleet-mix)")
     add(
         "--set",
         action="append",
@@ -124,7 +124,7 @@ def new_runs(options: argparse.Namespace) -> list[TrainingRun]:
     from agents.settings import load_settings
     from wisp_gym import scenario
 
-    agent, world = options.agent or "ppo", options.scenario or "quickstart"
+    agent, world = options.agent or "ppo", options.scenario or "fleet-mix"
     shortcuts = {"timesteps": options.timesteps, "environments": options.envs}
     changes = [f"{key}={value}" for key, value in shortcuts.items() if value is not None]
     settings = load_settings(agent, [*(options.agent_set or ()), *changes])
