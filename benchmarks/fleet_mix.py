@@ -1,0 +1,144 @@
+"""Does an agent that was trained on fleet-mix hold against WISP at loads it may meet, and has it adapted?
+
+    python train.py --agent ppo --seeds 3 --validation-seeds 0
+    python benchmarks/fleet_mix.py runs/ppo-fleet-mix-s0 runs/ppo-fleet-mix-s1 runs/ppo-fleet-mix-s2
+
+The mixed fleet's capacity under wisp:best is measured first. Then all policies meet the
+same test worlds at 1.0, 1.3 and 1.6 times that size: wisp:best, WISP's readings of late requests, the bounds
+tuned and hindsight, random, each agent, and its own network before training. Tables and one line of JSON;
+metrics.csv, summary.json and manifest.json of each load go below --out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from agents import learners, model_file
+from agents.environment import make_environments
+from agents.files import MODEL_RECORD
+from agents.model_file import read
+from baselines import candidates, resolve
+from wisp_gym import evaluation, scenario
+from wisp_gym.evaluation.fleets import at_load, fleet_kinds
+from wisp_gym.evaluation.statistics import Estimate, paired_difference, paired_ratio
+from wisp_gym.evaluation.summary import CLASSES
+
+SCENARIO = "fleet-mix"
+REFERENCE = "wisp:best"
+PLAIN = (REFERENCE, "wisp:late=urgent", "wisp:late=last", "tuned", "hindsight", "random")
+LOADS = (1.0, 1.3, 1.6)
+
+
+def capacity(seeds: int, folder: Path, jobs: int) -> int:
+    """Return the devices that the mixed fleet holds under wisp:best, as evaluate.py --capacity does."""
+    spec = scenario.load(SCENARIO)
+    place = evaluation.Workplace(folder, jobs, None)
+    kinds = fleet_kinds(spec, ["mix"])
+    study = evaluation.measure_capacity(
+        spec, [REFERENCE], kinds, tuple(range(seeds)), resolve, candidates, place
+    )
+    print(evaluation.render_capacity(study), end="\n\n", flush=True)
+    return int(study.capacities["mix", REFERENCE].crossing.capacity)
+
+
+def untrained(run: Path, folder: Path) -> Path:
+    """Save a run's network as it was before training; return its folder."""
+    record, _ = read(run)
+    target = folder / f"untrained-s{record.seed}"
+    environments = make_environments(record.settings, record.scenario, record.overrides, record.seed)
+    learner = learners.build(record.settings, environments, record.seed)
+    blank = record.model_copy(update={"timesteps": 0, "weights_sha256": ""})
+    model_file.save(target, learners.tensors(learner), blank)
+    environments.close()
+    return target
+
+
+def interval(estimate: Estimate) -> dict[str, float]:
+    """Return a figure and its 95 % interval."""
+    return {"value": estimate.value, "low": estimate.low, "high": estimate.high}
+
+
+def verdicts(comparison: evaluation.Comparison, run: str, before: str) -> dict[str, Any]:
+    """Return what is asked of one agent at one load."""
+    goodput = comparison.metric(run, "goodput_tps")
+    ratios = {
+        name: interval(paired_ratio(goodput, comparison.metric(policy, "goodput_tps")))
+        for name, policy in (*((policy, policy) for policy in PLAIN), ("untrained", before))
+    }
+    classes = {}
+    for number in CLASSES:
+        name = f"attainment_class_{number}"
+        change = paired_difference(comparison.metric(run, name), comparison.metric(REFERENCE, name))
+        classes[str(number)] = round(100 * change.value, 2)
+    above_tuned = paired_difference(goodput, comparison.metric("tuned", "goodput_tps"))
+    return {
+        "goodput_ratio_to": ratios,
+        "attainment_points_against_wisp_best": classes,
+        "goodput_above_tuned_tps": interval(above_tuned),
+        "adapted": above_tuned.low > 0,
+    }
+
+
+def compare_at(
+    devices: int, seeds: int, runs: Sequence[Path], folder: Path, jobs: int, command: Sequence[str]
+) -> dict[str, Any]:
+    """Compare everyone at one size of the fleet; return the verdicts by agent."""
+    started = datetime.now(UTC)
+    before = [untrained(run, folder / "untrained") for run in runs]
+    policies = [*PLAIN, *map(str, runs), *map(str, before)]
+    spec = at_load(scenario.load(SCENARIO), devices)
+    comparison = evaluation.compare(
+        spec, policies, range(seeds), resolve, candidates, jobs=jobs, records=folder / "tuned"
+    )
+    print(evaluation.render(comparison, per_class=True), end="\n\n", flush=True)
+    evaluation.save(comparison, folder / f"{devices}-devices", resolve, command, jobs, started)
+    return {run.name: verdicts(comparison, str(run), str(old)) for run, old in zip(runs, before, strict=True)}
+
+
+def holds(result: dict[str, Any]) -> bool:
+    """Return whether every agent meets what is asked of it at every load."""
+    for load, agents in result.items():
+        for found in agents.values():
+            ratios = found["goodput_ratio_to"]
+            if ratios[REFERENCE]["low"] <= 0.99 or ratios["untrained"]["value"] <= 1.0:
+                return False
+            if min(found["attainment_points_against_wisp_best"].values()) < -5.0:
+                return False
+            if float(load) > 1.0 and ratios["wisp:late=urgent"]["low"] <= 1.0:
+                return False
+    return True
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("runs", nargs="+", type=Path, help="folders of trained agents")
+    parser.add_argument("--worlds", type=int, default=20, help="test worlds at each load")
+    parser.add_argument("--capacity-worlds", type=int, default=20, help="test worlds of the capacity")
+    parser.add_argument(
+        "--out", type=Path, default=Path("results/fleet-mix-agents"), help="folder of the files"
+    )
+    options = parser.parse_args()
+    for run in options.runs:
+        if not (run / MODEL_RECORD).is_file():
+            parser.error(f"{run}: no {MODEL_RECORD} there; train.py makes it")
+    jobs = evaluation.usable_cores()
+    command = ["benchmarks/fleet_mix.py", *map(str, options.runs)]
+    held = capacity(options.capacity_worlds, options.out / "capacity", jobs)
+    loads = {str(factor): round(factor * held) for factor in LOADS}
+    result = {
+        factor: compare_at(devices, options.worlds, options.runs, options.out, jobs, command)
+        for factor, devices in loads.items()
+    }
+    print(json.dumps({"capacity": held, "devices": loads, "loads": result, "holds": holds(result)}))
+
+
+if __name__ == "__main__":
+    main()
