@@ -64,7 +64,7 @@ def model(tmp_path: Path, stub: Spaces) -> Path:
 
 
 def test_default_settings_take_overrides() -> None:
-    assert load_settings().epochs == 4
+    assert load_settings().epochs == 5
     assert load_settings("ppo", ["epochs=7", "hidden=[64, 32]", "learning_rate=1e-3"]).hidden == (64, 32)
 
 
@@ -111,6 +111,7 @@ def test_the_best_action_is_learned(tmp_path: Path, stub: Spaces) -> None:
         "rollout_steps=512",
         "batch_size=128",
         "learning_rate=0.003",
+        "wisp_prior=0",
     )
     training.train(run_in(tmp_path, *changes))
     _, actor = model_file.read(tmp_path)

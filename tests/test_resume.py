@@ -38,7 +38,7 @@ def planned(folder: Path, kind: str = "ppo", *changes: str, rollouts: int = 5) -
         kind,
         [
             *("environments=2", f"rollout_steps={STEPS}", f"timesteps={rollouts * STEPS}"),
-            *("hidden=[16]", "learning_rate=0.01"),
+            *("hidden=[16]", "learning_rate=0.01", "wisp_prior=0", "hold_s=0"),
             *(f"validation_every={2 * STEPS}", "validation_worlds=1", "validation_s=5"),
             *(f"checkpoint_every={STEPS}", *batches, *changes),
         ],

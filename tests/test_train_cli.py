@@ -16,6 +16,7 @@ import train
 from agents.vector import VectorAdapter
 
 QUICK = (
+    *("--scenario", "quickstart"),
     *("--set", "fleet.devices=8", "--set", "episode_s=5", "--validation-seeds", "0", "--timesteps", "256"),
     *("--agent-set", "rollout_steps=128", "--agent-set", "batch_size=64", "--envs", "2"),
     *("--agent-set", "validation_every=0"),

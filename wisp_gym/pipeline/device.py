@@ -158,8 +158,7 @@ def begin_round(world: WorldArrays, state: State, d: int, cap: int, threshold: f
     mine["accepted"] = min(accepted, sent)
     checked = threshold > -math.inf and state.control[0]["checked"] == 1
     draft_ns = count_draft(device, state.counters[device["group"]], drafted, sent, accepted, checked)
-    unchecked = 1 if state.control[0]["checked"] == 1 and not checked else 0
-    write_log(state.log, state.clock[0], LOG_DRAFT, d, mine["session"], drafted, sent, unchecked, 0)
+    write_log(state.log, state.clock[0], LOG_DRAFT, d, mine["session"], drafted, sent, 1 if checked else 0, 0)
     send_up(world, state, d, now_ns + draft_ns, HEADER_BYTES + TOKEN_BYTES * sent)
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 LOG_START = 0  # a session is laid out: its start ns, prompt tokens, output tokens
-LOG_DRAFT = 1  # a round begins to draft: drafted, sent, 1 where a drafter that checks had its stop rule off
+LOG_DRAFT = 1  # a round begins to draft: drafted, sent, 1 where a network checked each token
 LOG_MEMBER = 2  # a request joins a pass: batch number, drafted tokens, new tokens, cached tokens
 LOG_PASS = 3  # a pass begins: batch number, members, end ns; device and session -1
 LOG_VERIFY = 4  # a request's pass ends: batch number, accepted, committed so far

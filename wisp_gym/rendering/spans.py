@@ -118,7 +118,7 @@ class SpanReader:
 
     def __init__(self, world: World, control: Any, devices: Collection[int] | None = None) -> None:
         self.world, self.arrays = world, world.arrays
-        self.checked, self.server_loop = bool(control["checked"]), bool(control["server_loop"])
+        self.server_loop = bool(control["server_loop"])
         self.wanted = None if devices is None else frozenset(devices)
         self.lanes: dict[int, _Lane] = {}
         self.passes: dict[int, Span] = {}
@@ -200,7 +200,7 @@ class SpanReader:
         self, device: int, lane: _Lane, time_ns: int, session: int, a: int, b: int, c: int, d: int
     ) -> Iterator[Span]:
         record = self.arrays.devices[device]
-        token_ns = int(record["draft_ns"] + (record["check_ns"] if self.checked and c == 0 else 0))
+        token_ns = int(record["draft_ns"] + (record["check_ns"] if c == 1 else 0))
         lane.session, lane.k, lane.draft = session, b, (time_ns, token_ns, a, b)
         yield from self._send(device, lane, time_ns + a * token_ns)
 
