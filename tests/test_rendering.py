@@ -185,7 +185,7 @@ def test_a_round_without_the_stop_rule_takes_less_time(worlds: dict[str, World])
     under_way = {span.lane for span in listed if span.kind == Kind.DRAFT}
     last = {int(row[2]): row for row in drafts if row[2] in under_way}
     pending = sum(
-        int(row[4]) * draft_token_ns(sim.world, device, checked=row[6] == 0) for device, row in last.items()
+        int(row[4]) * draft_token_ns(sim.world, device, checked=row[6] == 1) for device, row in last.items()
     )
     spent = total_ns(listed, Kind.USEFUL, Kind.WASTED)
     assert spent + pending == int(sim.state.counters["draft_ns"].sum())
