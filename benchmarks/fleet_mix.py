@@ -5,8 +5,9 @@
 
 The mixed fleet's capacity under wisp:best is measured first. Then all policies meet the
 same test worlds at 1.0, 1.3 and 1.6 times that size: wisp:best, WISP's readings of late requests, the bounds
-tuned and hindsight, random, each agent, and its own network before training. Tables and one line of JSON;
-metrics.csv, summary.json and manifest.json of each load go below --out.
+tuned (of that load, and one action for the whole range of fleets) and hindsight, random, each agent, and its
+own network before training. Tables and one line of JSON; metrics.csv, summary.json and manifest.json of each
+load go below --out.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from agents.files import MODEL_RECORD
 from agents.model_file import read
 from baselines import candidates, resolve
 from wisp_gym import evaluation, scenario
+from wisp_gym.evaluation.bounds import find_bounds
 from wisp_gym.evaluation.fleets import at_load, fleet_kinds
 from wisp_gym.evaluation.statistics import Estimate, paired_difference, paired_ratio
 from wisp_gym.evaluation.summary import CLASSES
@@ -46,6 +48,14 @@ def capacity(seeds: int, folder: Path, jobs: int) -> int:
     return int(study.capacities["mix", REFERENCE].crossing.capacity)
 
 
+def tuned_for_all(folder: Path, jobs: int) -> str:
+    """Return the best constant action for fleets of every size that training draws, on training worlds."""
+    bounds = find_bounds(scenario.load(SCENARIO), ["tuned"], (), "train", folder=folder, jobs=jobs)
+    assert bounds is not None
+    bounds.keep()
+    return bounds.record.winner
+
+
 def untrained(run: Path, folder: Path) -> Path:
     """Save a run's network as it was before training; return its folder."""
     record, _ = read(run)
@@ -63,53 +73,79 @@ def interval(estimate: Estimate) -> dict[str, float]:
     return {"value": estimate.value, "low": estimate.low, "high": estimate.high}
 
 
-def verdicts(comparison: evaluation.Comparison, run: str, before: str) -> dict[str, Any]:
+def verdicts(comparison: evaluation.Comparison, run: str, before: str, range_tuned: str) -> dict[str, Any]:
     """Return what is asked of one agent at one load."""
     goodput = comparison.metric(run, "goodput_tps")
-    ratios = {
-        name: interval(paired_ratio(goodput, comparison.metric(policy, "goodput_tps")))
-        for name, policy in (*((policy, policy) for policy in PLAIN), ("untrained", before))
+    others = {policy: policy for policy in PLAIN} | {"untrained": before, "tuned on the range": range_tuned}
+    above = {
+        name: interval(paired_difference(goodput, comparison.metric(policy, "goodput_tps")))
+        for name, policy in others.items()
     }
     classes = {}
     for number in CLASSES:
         name = f"attainment_class_{number}"
         change = paired_difference(comparison.metric(run, name), comparison.metric(REFERENCE, name))
         classes[str(number)] = round(100 * change.value, 2)
-    above_tuned = paired_difference(goodput, comparison.metric("tuned", "goodput_tps"))
     return {
-        "goodput_ratio_to": ratios,
+        "goodput_ratio_to_wisp_best": interval(
+            paired_ratio(goodput, comparison.metric(REFERENCE, "goodput_tps"))
+        ),
+        "goodput_above_tps": above,
         "attainment_points_against_wisp_best": classes,
-        "goodput_above_tuned_tps": interval(above_tuned),
-        "adapted": above_tuned.low > 0,
+        "adapted": above["tuned"]["low"] > 0,
     }
 
 
 def compare_at(
-    devices: int, seeds: int, runs: Sequence[Path], folder: Path, jobs: int, command: Sequence[str]
-) -> dict[str, Any]:
-    """Compare everyone at one size of the fleet; return the verdicts by agent."""
+    devices: int,
+    seeds: int,
+    runs: Sequence[Path],
+    range_tuned: str,
+    folder: Path,
+    jobs: int,
+    command: Sequence[str],
+) -> tuple[dict[str, Any], dict[str, Estimate]]:
+    """Compare everyone at one size of the fleet; return the verdicts by agent, and the ratios to wisp:best."""
     started = datetime.now(UTC)
     before = [untrained(run, folder / "untrained") for run in runs]
-    policies = [*PLAIN, *map(str, runs), *map(str, before)]
+    policies = [*PLAIN, range_tuned, *map(str, runs), *map(str, before)]
     spec = at_load(scenario.load(SCENARIO), devices)
     comparison = evaluation.compare(
         spec, policies, range(seeds), resolve, candidates, jobs=jobs, records=folder / "tuned"
     )
     print(evaluation.render(comparison, per_class=True), end="\n\n", flush=True)
     evaluation.save(comparison, folder / f"{devices}-devices", resolve, command, jobs, started)
-    return {run.name: verdicts(comparison, str(run), str(old)) for run, old in zip(runs, before, strict=True)}
+    found = {
+        run.name: verdicts(comparison, str(run), str(old), range_tuned)
+        for run, old in zip(runs, before, strict=True)
+    }
+    names = {policy: Path(policy).name for policy in policies} | {range_tuned: "tuned on the range"}
+    ratios = {names[summary.policy]: summary.ratio for summary in evaluation.summarise(comparison)}
+    return found, ratios
+
+
+def short_table(loads: dict[str, int], ratios: dict[str, dict[str, Estimate]]) -> str:
+    """Return the goodput of everyone as a ratio to wisp:best's, a row a policy and a column a load."""
+    lines = ["| | " + " | ".join(f"{factor} x ({devices})" for factor, devices in loads.items()) + " |"]
+    lines.append("|---|" + "---|" * len(loads))
+    for name in next(iter(ratios.values())):
+        if name != REFERENCE:
+            cells = [ratios[factor][name] for factor in loads]
+            shown = [f"{cell.value:.3f} [{cell.low:.3f}, {cell.high:.3f}]" for cell in cells]
+            lines.append(f"| {name} | " + " | ".join(shown) + " |")
+    return "\n".join(lines)
 
 
 def holds(result: dict[str, Any]) -> bool:
     """Return whether every agent meets what is asked of it at every load."""
     for load, agents in result.items():
         for found in agents.values():
-            ratios = found["goodput_ratio_to"]
-            if ratios[REFERENCE]["low"] <= 0.99 or ratios["untrained"]["value"] <= 1.0:
+            above = found["goodput_above_tps"]
+            if found["goodput_ratio_to_wisp_best"]["low"] <= 0.99 or above["untrained"]["value"] <= 0:
                 return False
             if min(found["attainment_points_against_wisp_best"].values()) < -5.0:
                 return False
-            if float(load) > 1.0 and ratios["wisp:late=urgent"]["low"] <= 1.0:
+            if float(load) > 1.0 and above["wisp:late=urgent"]["low"] <= 0:
                 return False
     return True
 
@@ -133,10 +169,13 @@ def main() -> None:
     command = ["benchmarks/fleet_mix.py", *map(str, options.runs)]
     held = capacity(options.capacity_worlds, options.out / "capacity", jobs)
     loads = {str(factor): round(factor * held) for factor in LOADS}
-    result = {
-        factor: compare_at(devices, options.worlds, options.runs, options.out, jobs, command)
-        for factor, devices in loads.items()
-    }
+    range_tuned = tuned_for_all(options.out / "tuned", jobs)
+    result, ratios = {}, {}
+    for factor, devices in loads.items():
+        result[factor], ratios[factor] = compare_at(
+            devices, options.worlds, options.runs, range_tuned, options.out, jobs, command
+        )
+    print(short_table(loads, ratios), end="\n\n")
     print(json.dumps({"capacity": held, "devices": loads, "loads": result, "holds": holds(result)}))
 
 
