@@ -105,7 +105,7 @@ def compare_at(
     jobs: int,
     command: Sequence[str],
 ) -> tuple[dict[str, Any], dict[str, Estimate]]:
-    """Compare everyone at one size of the fleet; return the verdicts by agent, and the ratios to wisp:best."""
+    """Compare everyone at one size of the fleet; return verdicts by agent and ratios to wisp:best."""
     started = datetime.now(UTC)
     before = [untrained(run, folder / "untrained") for run in runs]
     policies = [*PLAIN, range_tuned, *map(str, runs), *map(str, before)]
