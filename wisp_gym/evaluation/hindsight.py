@@ -20,9 +20,8 @@ if TYPE_CHECKING:
 CANDIDATES = 24
 """The best of a search's actions, tried in every world compared."""
 
-REQUESTS_COMPONENT, RULE_COMPONENT = 0, 2
-COMPONENTS = (REQUESTS_COMPONENT, RULE_COMPONENT, ONE_CAP)
-"""What is improved once from a world's best candidate."""
+COMPONENTS = (0, 1, 2, 3, ONE_CAP)
+"""What is improved once from a world's best candidate: requests, budget, rule, stop, one cap for all."""
 
 
 def hindsight_candidates(record: TuneRecord) -> list[Action]:

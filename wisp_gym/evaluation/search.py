@@ -24,6 +24,7 @@ FIRST_CAP = 4
 """Where the caps begin in an action."""
 
 COMPONENTS = tuple(range(len(NAMES)))
+RULE_COMPONENT, STOP_COMPONENT = NAMES.index("rule"), NAMES.index("stop")
 ONE_CAP = len(NAMES)
 """A further component: one cap for all classes."""
 
@@ -151,12 +152,13 @@ class Search:
         return action
 
     def run(self) -> list[Action]:
-        """Search from the starts, then from the best of them, then from the best that has another rule;
-        return all actions evaluated, the best first."""
+        """Search from the starts, then from the best of them, from the best that has another rule, and from
+        the best that has another stop level; return all actions evaluated, the best first."""
         self.ask(starts())
         first = self.ranked()
         self.climb(first[0])
-        others = [action for action in first if action[2] != first[0][2]]
-        if others:
-            self.climb(others[0])
+        for component in (RULE_COMPONENT, STOP_COMPONENT):
+            others = [action for action in first if action[component] != first[0][component]]
+            if others:
+                self.climb(others[0])
         return self.ranked()

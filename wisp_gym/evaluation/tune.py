@@ -16,7 +16,7 @@ from wisp_gym._jit import _sources_digest
 from wisp_gym.envs.constant import describe
 from wisp_gym.errors import InputError
 from wisp_gym.evaluation.pool import Pool
-from wisp_gym.evaluation.search import Action, Search, Space, Worth, starts
+from wisp_gym.evaluation.search import RULE_COMPONENT, Action, Search, Space, Worth, starts
 from wisp_gym.evaluation.spec import Progress
 from wisp_gym.evaluation.trials import Outcome, Trial, forget_worlds, significant, trial, try_actions
 from wisp_gym.world import template_of
@@ -24,11 +24,12 @@ from wisp_gym.world import template_of
 if TYPE_CHECKING:
     from wisp_gym.scenario import Scenario
 
-LEAST_SIMULATED_S = 20_000.0
-"""Simulated seconds that a search has at least: 300,000 decisions of an agent, 50 to 65 ms apart."""
+LEAST_SIMULATED_S = 150_000.0
+"""Simulated seconds that a search has at least: 300,000 decisions of an agent, half a second each."""
 
-CYCLES = 4
-"""Session cycles that count in the search of a closed loop, which repeats itself; finalists run in full."""
+CYCLES = 10
+"""Session cycles that count in the search of a closed loop, as many as in a run that counts: what an overload
+does to a setting shows late."""
 
 
 MOST_FRESH = 2_000
@@ -164,7 +165,7 @@ def tune(
         try:
             search = Search(tries, _space(shorter, tuning.seeds), tuning.budget)
             ranked = search.run()
-            last = ranked[: tuning.finalists]
+            last = finalists_of(ranked, tuning.finalists)
             seeds = _fresh_seeds(scenario, tuning, sum(t.simulated_s for t in tries.done.values()), len(last))
             finalists = tries.run(scenario, seeds, last)
         finally:
@@ -172,8 +173,19 @@ def tune(
     return _record(scenario, shorter, tuning, tuple(tries.done.values()), seeds, tuple(finalists))
 
 
+def finalists_of(ranked: Sequence[Action], count: int) -> list[Action]:
+    """Return the best few of a search and the best with every rule: where many are equal in a few worlds, the
+    rules tell most apart in others.
+
+    :param ranked: the best first
+    :param count: how many of the best, whatever their rule
+    """
+    by_rule = {action[RULE_COMPONENT]: action for action in reversed(ranked)}
+    return list(dict.fromkeys([*ranked[:count], *by_rule.values()]))
+
+
 def search_scenario(scenario: Scenario) -> Scenario:
-    """Return the scenario with a horizon of four counted cycles where it is a closed loop and longer: an open
+    """Return the scenario with a horizon of ten counted cycles where it is a closed loop and longer: an open
     loop may change its load at any time, and is searched in full."""
     shorter_s = float(math.ceil(scenario.warmup() + CYCLES * scenario.cycle_s()))
     if scenario.workload.kind != "closed" or shorter_s >= scenario.horizon_s:
