@@ -5,19 +5,26 @@
 
 The mixed fleet's capacity under wisp:best is measured first. Then all policies meet the
 same test worlds at 1.0, 1.3 and 1.6 times that size: wisp:best, WISP's readings of late requests, the bounds
-tuned (of that load, and one action for the whole range of fleets) and hindsight, random, each agent, and its
-own network before training. Tables and one line of JSON; metrics.csv, summary.json and manifest.json of each
-load go below --out.
+tuned (of that load, and one action for the whole range of fleets) and hindsight, random, each agent, the action
+that it takes most often at that load held constant, and its own network before training, with and without the
+lean towards WISP that it starts from. Tables and one line of JSON; the files of each load go below --out.
+
+An agent has adapted at a load where the paired interval of its goodput less that of tuned, of tuned on the range
+and of its own commonest action lies above zero each time, and all agents do.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from agents import learners, model_file
 from agents.environment import make_environments
@@ -25,13 +32,21 @@ from agents.files import MODEL_RECORD
 from agents.model_file import read
 from baselines import candidates, resolve
 from wisp_gym import evaluation, scenario
+from wisp_gym.envs import AgentScheduler
+from wisp_gym.envs.constant import action_name
 from wisp_gym.evaluation.bounds import find_bounds
 from wisp_gym.evaluation.fleets import at_load, fleet_kinds
 from wisp_gym.evaluation.statistics import Estimate, paired_difference, paired_ratio
 from wisp_gym.evaluation.summary import CLASSES
+from wisp_gym.pipeline import Simulation
+from wisp_gym.world import draw_world, world_seed
 
 SCENARIO = "fleet-mix"
 REFERENCE = "wisp:best"
+CONSTANTS = ("tuned", "tuned on the range", "commonest action")
+"""What an agent must be above to have adapted."""
+
+MODAL_WORLDS = 4
 PLAIN = (REFERENCE, "wisp:late=urgent", "wisp:late=last", "tuned", "hindsight", "random")
 LOADS = (1.0, 1.3, 1.6)
 
@@ -56,16 +71,36 @@ def tuned_for_all(folder: Path, jobs: int) -> str:
     return bounds.record.winner
 
 
-def untrained(run: Path, folder: Path) -> Path:
-    """Save a run's network as it was before training; return its folder."""
+def untrained(run: Path, folder: Path, lean: bool) -> Path:
+    """Save a run's network as it was before training; return its folder.
+
+    :param lean: with the lean towards WISP that the run started from, or with none
+    """
     record, _ = read(run)
-    target = folder / f"untrained-s{record.seed}"
-    environments = make_environments(record.settings, record.scenario, record.overrides, record.seed)
-    learner = learners.build(record.settings, environments, record.seed)
-    blank = record.model_copy(update={"timesteps": 0, "weights_sha256": ""})
+    settings = record.settings if lean else record.settings.model_copy(update={"wisp_prior": 0.0})
+    target = folder / f"{'untrained' if lean else 'blank'}-s{record.seed}"
+    environments = make_environments(settings, record.scenario, record.overrides, record.seed)
+    learner = learners.build(settings, environments, record.seed)
+    blank = record.model_copy(update={"timesteps": 0, "weights_sha256": "", "settings": settings})
     model_file.save(target, learners.tensors(learner), blank)
     environments.close()
     return target
+
+
+def commonest_action(run: Path, spec: scenario.Scenario) -> str:
+    """Return the action that an agent takes most often at a load, on training worlds, as a policy's name."""
+    record, actor = read(run)
+    taken: Counter[tuple[int, ...]] = Counter()
+
+    def act(observation: NDArray[np.float32]) -> NDArray[np.int64]:
+        action = actor(observation)
+        taken[tuple(action.tolist())] += 1
+        return action
+
+    for seed in range(MODAL_WORLDS):
+        agent = AgentScheduler(act, run.name, record.settings.control, record.settings.hold_s)
+        Simulation(draw_world(spec, world_seed("train", seed)), agent.policy()).run()
+    return action_name(taken.most_common(1)[0][0])
 
 
 def interval(estimate: Estimate) -> dict[str, float]:
@@ -73,13 +108,15 @@ def interval(estimate: Estimate) -> dict[str, float]:
     return {"value": estimate.value, "low": estimate.low, "high": estimate.high}
 
 
-def verdicts(comparison: evaluation.Comparison, run: str, before: str, range_tuned: str) -> dict[str, Any]:
-    """Return what is asked of one agent at one load."""
+def verdicts(comparison: evaluation.Comparison, run: str, others: Mapping[str, str]) -> dict[str, Any]:
+    """Return what is asked of one agent at one load.
+
+    :param others: policies beside PLAIN that it is compared with, by what they are to it
+    """
     goodput = comparison.metric(run, "goodput_tps")
-    others = {policy: policy for policy in PLAIN} | {"untrained": before, "tuned on the range": range_tuned}
     above = {
         name: interval(paired_difference(goodput, comparison.metric(policy, "goodput_tps")))
-        for name, policy in others.items()
+        for name, policy in ({policy: policy for policy in PLAIN} | dict(others)).items()
     }
     classes = {}
     for number in CLASSES:
@@ -92,7 +129,8 @@ def verdicts(comparison: evaluation.Comparison, run: str, before: str, range_tun
         ),
         "goodput_above_tps": above,
         "attainment_points_against_wisp_best": classes,
-        "adapted": above["tuned"]["low"] > 0,
+        "commonest_action": others["commonest action"],
+        "adapted": all(above[name]["low"] > 0 for name in CONSTANTS),
     }
 
 
@@ -107,21 +145,29 @@ def compare_at(
 ) -> tuple[dict[str, Any], dict[str, Estimate]]:
     """Compare everyone at one size of the fleet; return verdicts by agent and ratios to wisp:best."""
     started = datetime.now(UTC)
-    before = [untrained(run, folder / "untrained") for run in runs]
-    policies = [*PLAIN, range_tuned, *map(str, runs), *map(str, before)]
     spec = at_load(scenario.load(SCENARIO), devices)
+    others: dict[Path, dict[str, str]] = {
+        run: {
+            "tuned on the range": range_tuned,
+            "commonest action": commonest_action(run, spec),
+            "untrained": str(untrained(run, folder / "untrained", lean=True)),
+            "blank": str(untrained(run, folder / "untrained", lean=False)),
+        }
+        for run in runs
+    }
+    named = [others[run][what] for what in next(iter(others.values())) for run in runs]
+    policies = list(dict.fromkeys([*PLAIN, *map(str, runs), *named]))
     comparison = evaluation.compare(
         spec, policies, range(seeds), resolve, candidates, jobs=jobs, records=folder / "tuned"
     )
     print(evaluation.render(comparison, per_class=True), end="\n\n", flush=True)
     evaluation.save(comparison, folder / f"{devices}-devices", resolve, command, jobs, started)
-    found = {
-        run.name: verdicts(comparison, str(run), str(old), range_tuned)
-        for run, old in zip(runs, before, strict=True)
-    }
-    names = {policy: Path(policy).name for policy in policies} | {range_tuned: "tuned on the range"}
-    ratios = {names[summary.policy]: summary.ratio for summary in evaluation.summarise(comparison)}
-    return found, ratios
+    ratios = {summary.policy: summary.ratio for summary in evaluation.summarise(comparison)}
+    shown = {policy: ratios[policy] for policy in PLAIN} | {"tuned on the range": ratios[range_tuned]}
+    for run in runs:
+        shown[run.name] = ratios[str(run)]
+        shown |= {f"{run.name}, {what}": ratios[others[run][what]] for what in list(others[run])[1:]}
+    return {run.name: verdicts(comparison, str(run), others[run]) for run in runs}, shown
 
 
 def short_table(loads: dict[str, int], ratios: dict[str, dict[str, Estimate]]) -> str:
@@ -176,7 +222,17 @@ def main() -> None:
             devices, options.worlds, options.runs, range_tuned, options.out, jobs, command
         )
     print(short_table(loads, ratios), end="\n\n")
-    print(json.dumps({"capacity": held, "devices": loads, "loads": result, "holds": holds(result)}))
+    adapted = {
+        factor: all(found["adapted"] for found in agents.values()) for factor, agents in result.items()
+    }
+    summary = {
+        "capacity": held,
+        "devices": loads,
+        "holds": holds(result),
+        "adapted": adapted,
+        "loads": result,
+    }
+    print(json.dumps(summary))
 
 
 if __name__ == "__main__":

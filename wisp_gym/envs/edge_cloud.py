@@ -155,7 +155,8 @@ class EdgeCloud(gymnasium.Env[Observation, npt.NDArray[np.int64]]):
     :param control: "joint", or "draft" / "batch": WISP decides the other half
     :param episode_s: instead of the scenario's, s
     :param hold_s: how long an action holds, s: it answers every dispatch until that much time has passed, which
-    makes fewer and longer steps; 0 decides each dispatch
+    makes fewer and longer steps; 0 decides each dispatch. A wait that holds is forced to serve after 50 ms; what
+    is said of a moment (`cost`, the share behind) is said of the step's end
     :param tau_s: time constant of the discount, s
     :param render_mode: None, or "rgb_array": `render()` gives a picture of the last 4 s (see Rendering)
     `reset(options={"devices": 120, "world": 7})` sets the fleet's size and the episode index of the world.

@@ -24,6 +24,9 @@ FIRST_CAP = 4
 """Where the caps begin in an action."""
 
 COMPONENTS = tuple(range(len(NAMES)))
+GRID_CAPS = (0, 3, 5, 8)
+"""Caps in the grid; climbing tries the others."""
+
 RULE_COMPONENT, STOP_COMPONENT = NAMES.index("rule"), NAMES.index("stop")
 ONE_CAP = len(NAMES)
 """A further component: one cap for all classes."""
@@ -87,14 +90,14 @@ def plain_action(rule: int, stop: int, cap: int) -> Action:
 
 
 def starts() -> list[Action]:
-    """Return where a search begins: WISP's two readings, then every rule with one cap for all classes, with
-    WISP's stop level and without one."""
+    """Return where a search begins: WISP's two readings, then every rule with every stop level and one cap for
+    all classes."""
     readings = [plain_action(RULES.index(late), STOP_WISP, WISP_CAP) for late in ("urgent", "last")]
     grid = [
         plain_action(rule, stop, cap)
         for rule in range(len(RULES))
-        for stop in (STOP_WISP, STOP_OFF)
-        for cap in range(CAPS)
+        for stop in range(len(RECALLS))
+        for cap in GRID_CAPS
     ]
     return list(dict.fromkeys([*readings, *grid]))
 
