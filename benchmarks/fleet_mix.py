@@ -3,14 +3,14 @@
     python train.py --agent ppo --seeds 3 --validation-seeds 0
     python benchmarks/fleet_mix.py runs/ppo-fleet-mix-s0 runs/ppo-fleet-mix-s1 runs/ppo-fleet-mix-s2
 
-The mixed fleet's capacity under wisp:best is measured first. Then all policies meet the
-same test worlds at 1.0, 1.3 and 1.6 times that size: wisp:best, WISP's readings of late requests, the bounds
-tuned (of that load, and one action for the whole range of fleets) and hindsight, random, each agent, the action
-that it takes most often at that load held constant, and its own network before training, with and without the
-lean towards WISP that it starts from. Tables and one line of JSON; the files of each load go below --out.
+The mixed fleet's capacity under wisp:best is measured first. Then all policies meet the same test worlds at
+1.0, 1.3 and 1.6 times that size: wisp:best, WISP's readings of late requests, the bounds tuned (of that
+load, and one action for the whole range of fleets) and hindsight, random, each agent, the action that it
+takes most often at that load held constant, and its own network before training, with and without the lean
+towards WISP that it starts from. Tables and one line of JSON; the files of each load go below --out.
 
-An agent has adapted at a load where the paired interval of its goodput less that of tuned, of tuned on the range
-and of its own commonest action lies above zero each time, and all agents do.
+An agent has adapted at a load where the paired interval of its goodput less that of tuned, of tuned on the
+range and of its own commonest action lies above zero each time, and all agents do.
 """
 
 from __future__ import annotations

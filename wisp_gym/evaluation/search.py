@@ -90,8 +90,7 @@ def plain_action(rule: int, stop: int, cap: int) -> Action:
 
 
 def starts() -> list[Action]:
-    """Return where a search begins: WISP's two readings, then every rule with every stop level and one cap for
-    all classes."""
+    """Return where a search begins: WISP's two readings, then every rule with every stop level, one cap."""
     readings = [plain_action(RULES.index(late), STOP_WISP, WISP_CAP) for late in ("urgent", "last")]
     grid = [
         plain_action(rule, stop, cap)
