@@ -116,7 +116,7 @@ def find_bounds(
     """
     if not set(BOUNDS) & set(policies):
         return None
-    record = None if folder is None else stored(scenario, folder, tuning)
+    record = None if folder is None else stored(scenario, folder)
     read = record is not None
     if record is None:
         record = tune(scenario, tuning, jobs, progress)

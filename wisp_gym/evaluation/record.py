@@ -15,7 +15,7 @@ from wisp_gym.envs.constant import constant_policy, describe
 from wisp_gym.errors import InputError
 from wisp_gym.evaluation.json_text import json_bytes
 from wisp_gym.evaluation.output import write_together
-from wisp_gym.evaluation.tune import TuneRecord, Tuning, default_tuning
+from wisp_gym.evaluation.tune import TuneRecord
 
 if TYPE_CHECKING:
     from wisp_gym.scenario import Scenario
@@ -50,12 +50,11 @@ def store(record: TuneRecord, path: Path) -> None:
     write_together(path.parent, {path.name: record_json(record)})
 
 
-def stored(scenario: Scenario, folder: Path, tuning: Tuning | None = None) -> TuneRecord | None:
+def stored(scenario: Scenario, folder: Path) -> TuneRecord | None:
     """Return the record of a scenario, if there is one that this version of the library has made.
 
     :param scenario: with everything that was changed
     :param folder: where records are kept
-    :param tuning: how a search must have been done at least; `default_tuning` if left out
     :raises InputError: the file is damaged
     """
     path = folder / record_name(scenario)
@@ -67,9 +66,7 @@ def stored(scenario: Scenario, folder: Path, tuning: Tuning | None = None) -> Tu
         raise InputError(f"{path}: cannot be read ({error.strerror})") from None
     record = read_record(content, path)
     same = (record.scenario_sha256, record.sources_sha256) == (scenario.digest(), _sources_digest())
-    wanted = default_tuning(scenario) if tuning is None else tuning
-    enough = len(record.seeds) >= len(wanted.seeds) and record.budget >= wanted.budget
-    return record if same and enough else None
+    return record if same else None
 
 
 def read_record(content: bytes, path: Path) -> TuneRecord:

@@ -32,7 +32,7 @@ CYCLES = 10
 does to a setting shows late."""
 
 
-MOST_FRESH = 2_000
+MOST_FRESH = 64
 """Most fresh worlds taken for the sake of simulated seconds: a horizon may end just after the warm-up."""
 
 
@@ -45,7 +45,7 @@ class Tuning:
         few worlds is partly the luckiest
     :param finalists: actions that are tried there
     :param budget: most actions to try
-    :param least_simulated_s: more fresh worlds are taken, up to 2,000, until the search has this many
+    :param least_simulated_s: more fresh worlds are taken, up to 64, until the search has this many
         simulated seconds
     """
 
