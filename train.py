@@ -216,8 +216,7 @@ def report(run: TrainingRun, outcome: Outcome) -> int:
     if outcome.complete:
         return 0
     print(
-        f"stopped early; go on: train.py --resume {run.folder}; "
-        f"compare it: evaluate.py --policy wisp:best {run.folder}",
+        f"stopped early; go on: train.py --resume {run.folder}; compare it: {run.comparison()}",
         file=sys.stderr,
     )
     return INTERRUPTED

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import time
 from collections.abc import Callable
@@ -56,6 +57,12 @@ class TrainingRun:
     table_worlds: int = 0
     resume: bool = False
 
+    def comparison(self) -> str:
+        """Return the command that compares the model with WISP where it was trained."""
+        words = ["evaluate.py", "--policy", "wisp:best", str(self.folder), "--scenario", self.scenario]
+        words += [word for change in self.overrides for word in ("--set", change)]
+        return shlex.join(words)
+
     def record(self, complete: bool = False) -> RunRecord:
         """Return what run.json says.
 
@@ -93,8 +100,6 @@ def resumed(folder: Path) -> TrainingRun:
     :raises InputError: it holds no run, a complete one, or one whose scenario has changed since
     """
     record = run_record.read(folder)
-    if record.complete:
-        raise InputError(f"--resume {folder}: the run is complete; evaluate.py --policy wisp:best {folder}")
     run = TrainingRun(
         record.settings,
         record.scenario,
@@ -104,6 +109,8 @@ def resumed(folder: Path) -> TrainingRun:
         record.table_worlds,
         resume=True,
     )
+    if record.complete:
+        raise InputError(f"--resume {folder}: the run is complete; {run.comparison()}")
     if run.record().scenario_sha256 != record.scenario_sha256:
         raise InputError(f"--resume {folder}: scenario {run.scenario} has changed since the run began")
     return run
