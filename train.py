@@ -241,7 +241,7 @@ def compare(trained: Sequence[TrainingRun], command: Sequence[str]) -> str:
         folder = Path(f"{first.folder}-{trained[-1].seed}") / VALIDATION  # as in runs/ppo-quickstart-s0-2
         table += f"\n\n{over_training_seeds(comparison, models)}"
     evaluation.save(comparison, folder, resolve, command, evaluation.usable_cores(), started)
-    return table
+    return f"{table}\n\nthe comparison's files are in {folder}"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -72,7 +72,9 @@ def _notes(study: CapacityStudy) -> list[str]:
         lines.append("[ ]: 95 % intervals, bootstrap over seeds; nested worlds, the same for all policies")
     else:
         lines.append("one world: no intervals")
-    lines.append(f"unloaded: {', '.join(map(str, sorted(sizes)))} devices")
+    lines.append(
+        f"unloaded: {', '.join(map(str, sorted(sizes)))} devices; ≥: the largest fleet run, it may be more"
+    )
     for cell in study.capacities.values():
         lines += _cell_notes(cell)
     return lines
