@@ -100,7 +100,7 @@ def parser() -> argparse.ArgumentParser:
         metavar="N|A,B,...",
         help="worlds 0 to N-1, or these (5; with --tune 4 training worlds, 8 where each draws its load)",
     )
-    add("--devices", metavar="N", help="same as --set fleet.devices=N")
+    add("--devices", metavar="N", help="devices, in every world: fleet.devices=N and no ranges.devices")
     add("--horizon", metavar="S", help="simulated seconds, same as --set horizon_s=S")
     add(
         "--set",
