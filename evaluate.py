@@ -14,7 +14,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -123,6 +123,15 @@ def parser() -> argparse.ArgumentParser:
         metavar="N",
         help="processes at most (as many as cores); results do not change",
     )
+    add_studies(add)
+    return parser
+
+
+def add_studies(add: Callable[..., object]) -> None:
+    """Add the options beyond a comparison: traces, capacity, loads, plots.
+
+    :param add: the parser's `add_argument`
+    """
     add(
         "--trace-out",
         type=Path,
@@ -153,7 +162,6 @@ def parser() -> argparse.ArgumentParser:
         help="also draw plots, PDF and PNG, into plots/ of the results",
     )
     add("--plot-from", type=Path, metavar="DIR", help="only draw the plots of results that are there")
-    return parser
 
 
 def check_together(options: argparse.Namespace) -> None:

@@ -39,7 +39,7 @@ class EdgeCloudVector(VectorEnv[Observations, npt.NDArray[np.int64], Array]):
     """`num_envs` copies of EdgeCloud-v0; copy i is the scalar environment with `environment + i`.
 
     Observations, rewards and infos are those of as many scalar environments in a `SyncVectorEnv`, in every
-    autoreset mode. Differences in `reset(seed=s)`: none; copy i takes seed s + i.
+    autoreset mode; after `reset(seed=s)` copy i has seed s + i, as there.
 
     :param num_envs: copies
     :param environment: which copy the first one is: its worlds' name
