@@ -9,9 +9,9 @@ wisp:best
     the best of the six readings at that load, chosen on training worlds
 sled, sled:fixed, sled:confidence
     fixed drafts (plain `sled` too) or confidence drafts, verified in padded static batches
-centralized, centralized:rtc
+centralized, centralized:rtc, centralized:grow
     no drafting, no network inside the loop, continuous batching; `rtc` runs admitted sessions to completion
-    instead of rotating
+    instead of rotating, `grow` admits a session for the KV memory it has instead of what its output will need
 fixed:K
     fixed:K + fcfs
 random
@@ -27,8 +27,8 @@ DIR
     a trained model: a folder with model.safetensors and model.json, or either file
 
 Drafters: none, fixed:K, confidence[:threshold], predictor[:recall], random, file.py:Class.
-Schedulers: fcfs, edf, density, static[:size], continuous[:rtc], slo-aware[:late=...,deadline=...], random,
-file.py:Class.
+Schedulers: fcfs, edf, density, static[:size], continuous[:rtc,grow], slo-aware[:late=...,deadline=...],
+random, file.py:Class.
 """
 
 from __future__ import annotations
@@ -150,8 +150,6 @@ def _sled(options: str) -> Policy:
 
 def _centralized(options: str) -> Policy:
     """Return centralized serving: no drafting, and no network between a session's tokens."""
-    if options not in ("", "rtc"):
-        raise unknown("form of centralized", options, ("rtc",))
     name = f"centralized:{options}" if options else "centralized"
     return Policy(name, DrafterRule.none(server_loop=True), schedulers.continuous(options))
 

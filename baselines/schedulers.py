@@ -8,6 +8,7 @@ from typing import Literal, cast
 from baselines import settings
 from baselines.options import choices, no_options, whole
 from baselines.settings import Deadline, Late
+from wisp_gym.errors import unknown
 from wisp_gym.pipeline import SchedulerRule
 from wisp_gym.pipeline.policy import WISP_MARGIN_S
 
@@ -48,10 +49,14 @@ def static(options: str) -> SchedulerRule:
 
 
 def continuous(options: str) -> SchedulerRule:
-    """Return continuous batching: rotate through the admitted sessions, or ("rtc") run them to completion."""
-    if options != "rtc":
-        no_options("continuous", options)
-    return SchedulerRule(kind="continuous", run_to_completion=options == "rtc")
+    """Return continuous batching: rotate through the admitted sessions, or ("rtc") run them to completion;
+    admit them for their whole output, or ("grow") for what they have."""
+    forms = set(filter(None, options.split(",")))
+    for form in forms - {"rtc", "grow"}:
+        raise unknown("form of continuous", form, ("rtc", "grow"))
+    return SchedulerRule(
+        kind="continuous", run_to_completion="rtc" in forms, whole_output="grow" not in forms
+    )
 
 
 def readings(name: str, options: str) -> tuple[Late, Deadline | None]:

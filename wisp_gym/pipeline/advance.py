@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from wisp_gym._jit import kernel
-from wisp_gym.pipeline.device import become_ready, begin_round, deliver, round_limit, start_session
+from wisp_gym.pipeline.device import begin_round, deliver, ready, round_limit, start_session
 from wisp_gym.pipeline.events import ARRIVAL, DELIVERY, event_device, event_kind, pop_event
 from wisp_gym.pipeline.log import LOG_WAIT, write_log
 from wisp_gym.pipeline.queue import enqueue
 from wisp_gym.pipeline.state import State
-from wisp_gym.pipeline.verify import end_pass, start_pass
+from wisp_gym.pipeline.verify import begin_on_server, end_pass, start_pass
 from wisp_gym.rules.control import ASKED_DRAFTER
 from wisp_gym.rules.select import NEVER, clear_pack, fits, join, select_members
 from wisp_gym.world.types import WorldArrays
@@ -62,8 +62,10 @@ def apply_events(world: WorldArrays, state: State, horizon_ns: int) -> None:
             deliver(world, state, d, tokens, horizon_ns)
         elif kind == ARRIVAL:
             enqueue(world, state, d)
+        elif state.control[0]["server_loop"] == 1:
+            begin_on_server(world, state, d)
         else:
-            become_ready(state, d)
+            ready(world, state, d)
     if clock["busy"] == 1 and clock["pass_end_ns"] == now_ns:
         end_pass(world, state)
     if clock["wake_ns"] == now_ns:

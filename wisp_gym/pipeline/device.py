@@ -12,7 +12,7 @@ from wisp_gym._jit import kernel
 from wisp_gym.pipeline.accounting import account_delivery, settle_device
 from wisp_gym.pipeline.events import ARRIVAL, DELIVERY, READY, push_event
 from wisp_gym.pipeline.log import LOG_DELIVER, LOG_DRAFT, LOG_START, write_log
-from wisp_gym.pipeline.state import DOWNLINK, IDLE, PREFILLING, UPLINK, State
+from wisp_gym.pipeline.state import DOWNLINK, IDLE, PREFILLING, READING, UPLINK, State
 from wisp_gym.rules.control import MAX_DRAFT, RANDOM_DRAFT
 from wisp_gym.world.network import link_cell
 from wisp_gym.world.rng import CAUSE_POLICY, bits, key
@@ -195,11 +195,39 @@ def deliver(world: WorldArrays, state: State, d: int, tokens: int, horizon_ns: i
         next_session(world, state, d, now_ns, horizon_ns)
     elif state.control[0]["server_loop"] == 0:
         mine["last_k"], mine["last_accepted"] = mine["k"], mine["accepted"]
-        if now_ns >= mine["prefilled_ns"]:
-            become_ready(state, d)
+        if now_ns < mine["prefilled_ns"]:
+            wait_until_ready(state, d, mine["prefilled_ns"], PREFILLING)
+        elif now_ns < round_from_ns(world, state, d, mine["delivered"]):
+            wait_until_ready(state, d, round_from_ns(world, state, d, mine["delivered"]), READING)
         else:
-            mine["phase"] = PREFILLING
-            push_event(state.events, state.clock[0], mine["prefilled_ns"], READY, d, 0)
+            become_ready(state, d)
+
+
+@kernel
+def wait_until_ready(state: State, d: int, time_ns: int, phase: int) -> None:
+    """Let a session's next round begin at a time later than now."""
+    state.devices[d]["phase"] = phase
+    push_event(state.events, state.clock[0], time_ns, READY, d, 0)
+
+
+@kernel
+def round_from_ns(world: WorldArrays, state: State, d: int, tokens: int) -> int:
+    """Return from when a session with so many tokens may begin a round: they must not lead the reader by
+    more than the workload's lead. The reader takes token j at start + j / rate."""
+    group = world.groups[world.devices[d]["group"]]
+    start_ns = state.outcomes[state.devices[d]["session"]]["start_ns"]
+    return start_ns + tokens * group["period_ns"] - group["lead_ns"]
+
+
+@kernel
+def ready(world: WorldArrays, state: State, d: int) -> None:
+    """What a session waited for is there: its prompt is prefilled, or its reader has come closer."""
+    now_ns = state.clock[0]["now_ns"]
+    from_ns = round_from_ns(world, state, d, state.devices[d]["delivered"])
+    if now_ns < from_ns:
+        wait_until_ready(state, d, from_ns, READING)
+    else:
+        become_ready(state, d)
 
 
 @kernel

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from wisp_gym._jit import kernel
 
 DELIVERY = 0  # tokens reach a device
-READY = 1  # a device has its prompt prefilled and its result
+READY = 1  # a session may begin a round: its prompt is prefilled, its reader close enough
 ARRIVAL = 2  # a request reaches the server
 
 _KIND = 2**40

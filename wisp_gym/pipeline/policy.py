@@ -110,6 +110,9 @@ class SchedulerRule:
     :param static_size: SLED: requests waited for; :param static_limit_s: SLED: longest wait for them, s
     :param padded: pad every draft of a pass to the longest (SLED); prompts are not padded
     :param run_to_completion: continuous: keep to the sessions admitted first
+    :param whole_output: continuous: a session holds KV memory for its whole output from its admission on,
+    so nobody admitted is ever evicted; False: it holds what it has, and the youngest is evicted when it runs
+    short
     """
 
     kind: SchedulerKind = "fcfs"
@@ -122,6 +125,7 @@ class SchedulerRule:
     static_limit_s: float = 0.05
     padded: bool = False
     run_to_completion: bool = False
+    whole_output: bool = True
 
     def __post_init__(self) -> None:
         _check_choice("scheduler", self.kind, get_args(SchedulerKind))

@@ -48,6 +48,15 @@ def refresh_cost(request: Any, cached: int, held: int, server: Any, state: State
 
 
 @kernel
+def kv_reserve(control: Any, session: Any, context: int, k: int) -> int:
+    """Return the KV tokens that a session holds while it is verified; under continuous batching by whole
+    outputs, all that it will ever need."""
+    if control["whole_output"] == 1:
+        return session["prompt"] + session["length"]
+    return context + k
+
+
+@kernel
 def enqueue(world: WorldArrays, state: State, d: int) -> None:
     """Put a device's request into the queue now; the scheduler is asked at this instant if the GPU is
     free."""
@@ -63,7 +72,7 @@ def enqueue(world: WorldArrays, state: State, d: int) -> None:
     request["k"] = mine["k"]
     request["committed"] = mine["committed"]
     request["context"] = session["prompt"] + mine["committed"]
-    request["reserve"] = request["context"] + mine["k"]
+    request["reserve"] = kv_reserve(state.control[0], session, request["context"], mine["k"])
     request["served_ns"] = mine["served_ns"]
     request["admitted_ns"] = mine["admitted_ns"]
     request["expected"] = state.seen[0, mine["k"]] / state.seen[1, mine["k"]]

@@ -248,6 +248,7 @@ class Simulation:
         control["static_size"] = control["max_requests"]
         control["static_limit_ns"] = round(1e9 * rule.static_limit_s)
         control["padded"], control["to_completion"] = rule.padded, rule.run_to_completion
+        control["whole_output"] = rule.kind == "continuous" and rule.whole_output
         control["policy_seed"] = policy_seed
         self._set_drafter(control)
 

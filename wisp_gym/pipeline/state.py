@@ -19,6 +19,7 @@ QUEUED = 2  # waiting in the server's queue
 VERIFYING = 3  # member of the running pass
 DOWNLINK = 4  # the result is on its way
 PREFILLING = 5  # the device is still prefilling its prompt
+READING = 6  # the session leads its reader by as much as it may
 
 DEVICE_STATE = np.dtype(
     [

@@ -8,12 +8,12 @@ import numpy as np
 
 from wisp_gym._jit import kernel
 from wisp_gym.pipeline.accounting import tokens_due
-from wisp_gym.pipeline.device import send_down
+from wisp_gym.pipeline.device import round_from_ns, send_down, wait_until_ready
 from wisp_gym.pipeline.interference import count_queue_interference, measure_interference
 from wisp_gym.pipeline.log import LOG_MEMBER, LOG_PASS, LOG_VERIFY, write_log
 from wisp_gym.pipeline.memory import hold, make_room
 from wisp_gym.pipeline.queue import enqueue, join_queue, leave_queue, refresh_cost
-from wisp_gym.pipeline.state import BIN_NS, DOWNLINK, TBT_BINS, VERIFYING, State
+from wisp_gym.pipeline.state import BIN_NS, DOWNLINK, READING, TBT_BINS, VERIFYING, State
 from wisp_gym.rules.control import COMMANDED
 from wisp_gym.rules.select import NEVER
 from wisp_gym.world.rng import CAUSE_SERVER, bits, key
@@ -117,15 +117,25 @@ def end_member(world: WorldArrays, state: State, d: int) -> None:
     block = 1 if state.control[0]["server_loop"] == 1 else world.server[0]["block"]
     mine["cached"] = (session["prompt"] + mine["committed"] - 1) // block * block
     done = mine["committed"] >= session["length"]
-    hold(state, d, 0 if done else mine["cached"])
     if done:
         mine["cached"] = 0
+    if done or state.control[0]["whole_output"] == 0:
+        hold(state, d, mine["cached"])
     send_down(world, state, d, mine["accepted"] + 1, now_ns)
+    mine["phase"] = DOWNLINK
     if state.control[0]["server_loop"] == 1 and not done:
-        mine["round_ns"] = now_ns
-        enqueue(world, state, d)
-    else:
-        mine["phase"] = DOWNLINK
+        from_ns = round_from_ns(world, state, d, mine["committed"])
+        if now_ns < from_ns:
+            wait_until_ready(state, d, from_ns, READING)
+        else:
+            begin_on_server(world, state, d)
+
+
+@kernel
+def begin_on_server(world: WorldArrays, state: State, d: int) -> None:
+    """Begin a round of a session that never leaves the server."""
+    state.devices[d]["round_ns"] = state.clock[0]["now_ns"]
+    enqueue(world, state, d)
 
 
 @kernel

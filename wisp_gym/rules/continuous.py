@@ -3,6 +3,10 @@
 Rotation takes the sessions that have waited longest since they were served; a cold one is admitted in its
 turn, but only into memory that nobody holds. Run-to-completion keeps to those admitted first, and takes
 cold ones into what is left.
+
+How much memory a session is admitted with is a reading. For its whole output, as a server does that never
+preempts: nobody admitted is evicted, and when nobody else fits, those admitted are waited for. Or for what it
+has, as vLLM does: when memory runs short the youngest is evicted and computed again later.
 """
 
 from __future__ import annotations

@@ -49,6 +49,7 @@ CONTROL = np.dtype(
         ("static_limit_ns", "i8"),  # SLED: longest wait for them
         ("padded", "i8"),  # 1: every draft of a pass is padded to the longest
         ("to_completion", "i8"),  # continuous: 1 runs admitted sessions to completion, 0 rotates
+        ("whole_output", "i8"),  # continuous: 1 holds KV memory for the whole output from the admission on
         ("policy_seed", "u8"),  # of a rule's own randomness
     ]
 )
@@ -68,7 +69,7 @@ REQUEST = np.dtype(
         ("new", "i8"),  # tokens to compute: context - cached + k
         ("take", "i8"),  # of them in the next pass (a long prompt goes in chunks)
         ("held", "i8"),  # KV tokens it holds now
-        ("reserve", "i8"),  # KV tokens it holds while verified: context + k
+        ("reserve", "i8"),  # KV tokens it holds while verified: context + k, or all it will ever need
         ("served_ns", "i8"),  # when its session was last in a pass, -1 never
         ("admitted_ns", "i8"),  # when its session last turned warm, -1 cold
         ("expected", "f8"),  # expected accepted tokens

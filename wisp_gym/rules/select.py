@@ -195,6 +195,8 @@ def select_members(
         if rule == SLO_AWARE and not _may_join(pack, request, control, estimator, now_ns):
             continue
         join(pack, request, control, now_ns, batch)
+    if pack["members"] == 0 and rule == CONTINUOUS and control["whole_output"] == 1:
+        return NEVER  # those admitted keep their memory; asked again when one of them comes back or ends
     if pack["members"] == 0:
         _take_one(requests, waiting, count, control, now_ns, pack, batch)
     return -1

@@ -179,6 +179,8 @@ class Workload(Checked):
     prompt_tokens: law of the prompt's length, tokens (not of a trace).
     output_tokens: law of the output's length, tokens (not of a trace).
     think_s: law of the pause before a device asks again, s (closed loop).
+    lead_s: how far a session's tokens may lead its reader, s of reading at the class's rate; further rounds
+        wait, and the session keeps its KV memory meanwhile. None: no such flow control.
     trace: the file.
     stretch: factor on its arrival times.
     concurrency: the profile: points [time s, sessions] from [0, 0] on, straight lines between, the last value
@@ -190,6 +192,7 @@ class Workload(Checked):
     prompt_tokens: LogNormal = LogNormal(median=100, sigma=0.4, min=16, max=400)
     output_tokens: LogNormal = LogNormal(median=120, sigma=0.4, min=16, max=400)
     think_s: LogNormal = LogNormal(median=1.5, sigma=0.5, min=0.2, max=10)
+    lead_s: float | None = Field(default=None, ge=0, le=100_000)
     trace: str | None = None
     stretch: float = Field(default=1.0, gt=0, le=1000)
     concurrency: tuple[Point, ...] = Field(default=(), max_length=10_000)

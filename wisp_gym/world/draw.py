@@ -19,7 +19,7 @@ from wisp_gym.world.rng import CAUSE_STREAM, key, normal_quantile
 from wisp_gym.world.server import pass_curve_ns, server_record
 from wisp_gym.world.sessions import MAX_POSITIONS, lognormal_parameters, plan_sessions
 from wisp_gym.world.streams import draw_stream, shifted, stream_params
-from wisp_gym.world.types import CELLS, DEVICE, GROUP, GROUPS, SESSION, World, WorldArrays
+from wisp_gym.world.types import CELLS, DEVICE, GROUP, GROUPS, NO_LEAD_NS, SESSION, World, WorldArrays
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
@@ -80,6 +80,8 @@ def group_records(scenario: Scenario) -> npt.NDArray[Any]:
     for g, rate in enumerate(classes.rates_tps):
         records[g]["period_ns"] = round(1e9 / rate)
         records[g]["rate_tps"] = rate
+    lead_s = scenario.workload.lead_s
+    records["lead_ns"] = NO_LEAD_NS if lead_s is None else round(1e9 * lead_s)
     records["allowance_ns"] = round(1e9 * classes.allowance_s)
     records["on_time_share"] = classes.on_time_share
     return records

@@ -24,6 +24,9 @@ SLOT_NS = 50_000_000
 CELLS = 4096
 """Cells of a quantile table: a draw picks a cell by 12 random bits."""
 
+NO_LEAD_NS = 2**60
+"""A lead that no session reaches."""
+
 DEVICE = np.dtype(
     [
         ("group", "i8"),  # SLO class, 0 the loosest
@@ -54,6 +57,7 @@ SESSION = np.dtype(
 GROUP = np.dtype(
     [
         ("period_ns", "i8"),  # 1 / rate
+        ("lead_ns", "i8"),  # how far tokens may lead their reader; NO_LEAD_NS: any distance
         ("allowance_ns", "i8"),  # token j is due at start + allowance + j * period
         ("rate_tps", "f8"),
         ("on_time_share", "f8"),  # of its tokens, for a session to be on time
