@@ -56,6 +56,11 @@ def wisp(late: Any, deadline: Any = None) -> Policy:
     )
 
 
+def waiting(rule: DrafterRule, timeout_s: float | None) -> DrafterRule:
+    """Return a drafter that goes on while it waits."""
+    return dataclasses.replace(rule, ahead=True, timeout_s=timeout_s)
+
+
 def suspect() -> DrafterRule:
     return dataclasses.replace(DrafterRule.confidence(0.5), drop_suspect=True)
 
@@ -78,8 +83,21 @@ POLICIES: dict[str, Callable[[], Policy]] = {
     "confidence-drop": lambda: pair("confidence-drop", suspect(), SchedulerRule("edf")),
     "density": lambda: pair("density", DrafterRule.fixed(3), SchedulerRule("density", token_budget=48)),
     "random": lambda: pair("random", DrafterRule.random(), SchedulerRule("random")),
+    "sled-ahead": lambda: pair(
+        "sled-ahead",
+        waiting(DrafterRule.fixed(5), timeout_s=None),
+        SchedulerRule("static", static_size=4, static_limit_s=0.05, padded=True),
+    ),
+    "confidence-retry": lambda: pair("confidence-retry", waiting(DrafterRule.confidence(0.4), timeout_s=0.12)),
+    "predictor-ahead": lambda: pair(
+        "predictor-ahead", waiting(DrafterRule.predictor(), timeout_s=0.3), SchedulerRule("slo-aware")
+    ),
+    "random-retry": lambda: pair(
+        "random-retry", waiting(DrafterRule.random(), timeout_s=0.06), SchedulerRule("random")
+    ),
+    "retry-alone": lambda: pair("retry-alone", dataclasses.replace(DrafterRule.fixed(3), timeout_s=0.1)),
 }
-WORK_CONSERVING = tuple(name for name in POLICIES if name != "sled")
+WORK_CONSERVING = tuple(name for name in POLICIES if name not in ("sled", "sled-ahead"))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -157,6 +175,7 @@ class Request:
     committed: int
     passes: list[int] = dataclasses.field(default_factory=list)  # numbers of the passes it was in
     queued: list[int] = dataclasses.field(default_factory=list)  # when it (re)joined the queue
+    asked: int = 0  # tokens in the newest request of the round
     ended: int = -1  # when its last pass ended, -1 not in the log
     accepted: int = -1
 
@@ -174,15 +193,28 @@ def requests(sim: Simulation) -> list[Request]:
     def send(device: int, session: int, sent: int, k: int, committed: int) -> None:
         arrived = max(sent + link_ns(world, device, sent, up=True), last_arrival.get(device, 0))
         last_arrival[device] = arrived
-        now[device] = Request(device, session, arrived, k, committed, queued=[arrived])
+        now[device] = Request(device, session, arrived, k, committed, queued=[arrived], asked=k)
 
     for row in rows(sim):
         if row.kind == "start":
             length[row.session] = row.c
             send(row.device, row.session, row.a, 0, 0)
         elif row.kind == "draft":
-            sent = row.time + row.a * draft_token_ns(world, row.device, is_checked(policy))
+            sent = row.time + row.a * draft_token_ns(world, row.device, is_checked(policy)) - row.d
             send(row.device, row.session, sent, row.b, done_tokens(done, row.device))
+        elif row.kind == "retry":
+            again = row.time + link_ns(world, row.device, row.time, up=True)
+            last_arrival[row.device] = max(again, last_arrival[row.device] + 1)
+            repeated[row.device].append((last_arrival[row.device], row.a))
+        elif row.kind == "supersede":
+            time, k = repeated[row.device].pop(0)
+            assert time == row.time
+            if row.b == 1:
+                request = now[row.device]
+                assert request.k == row.a < k
+                request.k = k
+            else:
+                assert row.a == k
         elif row.kind == "pass":
             ends[row.a] = row.c
         elif row.kind == "member":

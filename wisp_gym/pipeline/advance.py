@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from wisp_gym._jit import kernel
+from wisp_gym.pipeline.ahead import end_waiting, receive_again, start_waiting, time_out
 from wisp_gym.pipeline.device import become_ready, begin_round, deliver, round_limit, start_session
-from wisp_gym.pipeline.events import ARRIVAL, DELIVERY, event_device, event_kind, pop_event
+from wisp_gym.pipeline.events import ARRIVAL, DELIVERY, READY, event_device, event_kind, pop_event
 from wisp_gym.pipeline.log import LOG_WAIT, write_log
 from wisp_gym.pipeline.queue import enqueue
 from wisp_gym.pipeline.state import State
@@ -52,18 +53,26 @@ def next_time(state: State) -> int:
 
 @kernel
 def apply_events(world: WorldArrays, state: State, horizon_ns: int) -> None:
-    """Apply all events of this instant, in order: deliveries, devices ready, arrivals, GPU free, timer."""
+    """Apply all events of this instant, in order: deliveries, devices ready, arrivals, time-outs, GPU free,
+    timer."""
     clock = state.clock[0]
     now_ns = clock["now_ns"]
     while clock["events"] > 0 and state.events[0, 0] == now_ns:
         kind, d, tokens = event_kind(state.events[0, 1]), event_device(state.events[0, 1]), state.events[0, 2]
         pop_event(state.events, clock)
         if kind == DELIVERY:
+            if waits_actively(state):
+                end_waiting(world, state, d)
             deliver(world, state, d, tokens, horizon_ns)
         elif kind == ARRIVAL:
-            enqueue(world, state, d)
-        else:
+            if tokens == 0:
+                enqueue(world, state, d)
+            else:
+                receive_again(world, state, d, tokens)
+        elif kind == READY:
             become_ready(state, d)
+        else:
+            time_out(world, state, d)
     if clock["busy"] == 1 and clock["pass_end_ns"] == now_ns:
         end_pass(world, state)
     if clock["wake_ns"] == now_ns:
@@ -83,6 +92,13 @@ def leave_ready(state: State) -> int:
 
 
 @kernel
+def waits_actively(state: State) -> bool:
+    """Return whether devices draft ahead or ask again while they wait for an answer."""
+    control = state.control[0]
+    return control["ahead"] == 1 or control["timeout_ns"] > 0
+
+
+@kernel
 def begin_rounds(world: WorldArrays, state: State) -> None:
     """Begin the rounds of all ready devices under a compiled drafter."""
     clock = state.clock[0]
@@ -90,6 +106,8 @@ def begin_rounds(world: WorldArrays, state: State) -> None:
         d = state.ready[i]
         cap, threshold = round_limit(world, state, d)
         begin_round(world, state, d, cap, threshold)
+        if waits_actively(state):
+            start_waiting(state, d)
     clock["ready"] = 0
 
 
@@ -163,7 +181,8 @@ def room_left(state: State) -> bool:
     """Return whether events and log can take one more instant's worth."""
     clock = state.clock[0]
     devices = len(state.devices)
-    if clock["events"] + devices + len(state.batch) + 8 > len(state.events):
+    pushed = 3 * devices if state.control[0]["timeout_ns"] > 0 else devices
+    if clock["events"] + pushed + len(state.batch) + 8 > len(state.events):
         return False
     return clock["log_on"] == 0 or clock["logged"] + 8 * devices + 64 < len(state.log)
 

@@ -1,4 +1,4 @@
-"""The event heap. At equal times: downlink arrival, device ready, uplink arrival, then (outside the heap)
+"""The event heap. At equal times: downlink arrival, device ready, uplink arrival, a device's time-out, then (outside the heap)
 GPU free and timer; inside a kind, the lower device index.
 """
 
@@ -14,6 +14,7 @@ from wisp_gym._jit import kernel
 DELIVERY = 0  # tokens reach a device
 READY = 1  # a device has its prompt prefilled and its result
 ARRIVAL = 2  # a request reaches the server
+TIMEOUT = 3  # a device has waited long enough for an answer
 
 _KIND = 2**40
 
