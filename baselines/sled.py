@@ -9,7 +9,15 @@ from wisp_gym.pipeline import DrafterRule, Policy
 from wisp_gym.pipeline.policy import MOST_TIMEOUT_S
 
 FORMS = ("fixed", "confidence")
-OPTIONS = ("ahead=on", "ahead=off", "timeout=SECONDS", "timeout=none", "size=N", "size=engine", "limit=SECONDS")
+OPTIONS = (
+    "ahead=on",
+    "ahead=off",
+    "timeout=SECONDS",
+    "timeout=none",
+    "size=N",
+    "size=engine",
+    "limit=SECONDS",
+)
 TUNED = "size=tuned"
 
 _MOST_LIMIT_S = 60.0
@@ -30,7 +38,10 @@ def policy(options: str) -> Policy:
     limit_s = settings.STATIC_LIMIT_S
     if "limit" in chosen:
         limit_s = seconds("sled", "limit", chosen["limit"], _MOST_LIMIT_S)
-    shown = [form, *(f"{key}={chosen[key]}" for key in ("ahead", "timeout", "size", "limit") if key in chosen)]
+    shown = [
+        form,
+        *(f"{key}={chosen[key]}" for key in ("ahead", "timeout", "size", "limit") if key in chosen),
+    ]
     return Policy(f"sled:{','.join(shown)}", _drafter(form, chosen), schedulers.static_batch(size, limit_s))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
 
@@ -88,7 +89,9 @@ POLICIES: dict[str, Callable[[], Policy]] = {
         waiting(DrafterRule.fixed(5), timeout_s=None),
         SchedulerRule("static", static_size=4, static_limit_s=0.05, padded=True),
     ),
-    "confidence-retry": lambda: pair("confidence-retry", waiting(DrafterRule.confidence(0.4), timeout_s=0.12)),
+    "confidence-retry": lambda: pair(
+        "confidence-retry", waiting(DrafterRule.confidence(0.4), timeout_s=0.12)
+    ),
     "predictor-ahead": lambda: pair(
         "predictor-ahead", waiting(DrafterRule.predictor(), timeout_s=0.3), SchedulerRule("slo-aware")
     ),
@@ -175,7 +178,6 @@ class Request:
     committed: int
     passes: list[int] = dataclasses.field(default_factory=list)  # numbers of the passes it was in
     queued: list[int] = dataclasses.field(default_factory=list)  # when it (re)joined the queue
-    asked: int = 0  # tokens in the newest request of the round
     ended: int = -1  # when its last pass ended, -1 not in the log
     accepted: int = -1
 
@@ -187,13 +189,16 @@ def requests(sim: Simulation) -> list[Request]:
     done: list[Request] = []
     now: dict[int, Request] = {}
     last_arrival: dict[int, int] = {}
+    repeated: dict[int, list[tuple[int, int]]] = defaultdict(
+        list
+    )  # arrival and tokens of what is asked again
     ends: dict[int, int] = {}
     length: dict[int, int] = {}
 
     def send(device: int, session: int, sent: int, k: int, committed: int) -> None:
         arrived = max(sent + link_ns(world, device, sent, up=True), last_arrival.get(device, 0))
         last_arrival[device] = arrived
-        now[device] = Request(device, session, arrived, k, committed, queued=[arrived], asked=k)
+        now[device] = Request(device, session, arrived, k, committed, queued=[arrived])
 
     for row in rows(sim):
         if row.kind == "start":

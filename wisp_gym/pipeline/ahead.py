@@ -143,9 +143,10 @@ def end_waiting(world: WorldArrays, state: State, d: int) -> None:
     counter["draft_ns"] += spent_ns
     counter["energy_j"] += 1e-9 * spent_ns * device["power_w"]
     sent = mine["asked"] - mine["k"]  # merged into requests that came too late
+    kept = -1
     at = world.sessions[mine["session"]]["offset"] + mine["delivered"]
     if sent + whole > 0 and mine["accepted"] == mine["k"] and world.accepts[at + mine["k"]] == 1:
-        mine["ahead"] = sent + whole - 1
+        kept = mine["ahead"] = sent + whole - 1
         mine["ahead_sent"] = max(0, sent - 1)
         mine["ahead_ns"] = (sent - 1) * token_ns + spent_ns
         counter["discarded"] += 1 if sent == 0 else 0
@@ -154,8 +155,7 @@ def end_waiting(world: WorldArrays, state: State, d: int) -> None:
         counter["discarded"] += whole
         counter["waste_ns"] += sent * token_ns + spent_ns
     if sent + spent_ns > 0:
-        kept, session = mine["ahead"], mine["session"]
-        write_log(state.log, state.clock[0], LOG_AHEAD, d, session, since_ns, whole, kept, spent_ns)
+        write_log(state.log, state.clock[0], LOG_AHEAD, d, mine["session"], since_ns, whole, kept, spent_ns)
 
 
 @kernel
@@ -213,7 +213,7 @@ def receive_again(world: WorldArrays, state: State, d: int, message: int) -> Non
     round_no, k = message // _ROUND, message % _ROUND
     if mine["round_no"] != round_no or mine["phase"] != QUEUED or k <= mine["k"]:
         counter["superseded"] += k
-        write_log(state.log, state.clock[0], LOG_SUPERSEDE, d, mine["session"], k, 0, 0, 0)
+        write_log(state.log, state.clock[0], LOG_SUPERSEDE, d, -1, k, 0, 0, 0)
         return
     counter["superseded"] += mine["k"]
     write_log(state.log, state.clock[0], LOG_SUPERSEDE, d, mine["session"], mine["k"], 1, 0, 0)

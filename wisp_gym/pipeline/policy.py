@@ -87,11 +87,15 @@ class DrafterRule:
 
     def _check_waiting(self) -> None:
         if self.ahead and self.drop_suspect:
-            raise InputError("ahead: with drop_suspect; allowed: one of them, a dropped token leaves nothing ahead")
+            raise InputError(
+                "ahead: with drop_suspect; allowed: one of them, a dropped token leaves nothing ahead"
+            )
         if self.server_loop and (self.ahead or self.timeout_s is not None):
             raise InputError("ahead, timeout_s: with server_loop; allowed: drafters on a device")
         if self.timeout_s is not None and not (0 < self.timeout_s <= MOST_TIMEOUT_S):
-            raise InputError(f"timeout_s: {self.timeout_s}; allowed: above 0, at most {MOST_TIMEOUT_S:g} s, or None")
+            raise InputError(
+                f"timeout_s: {self.timeout_s}; allowed: above 0, at most {MOST_TIMEOUT_S:g} s, or None"
+            )
         if not (type(self.retries) is int and self.retries >= 0):
             raise InputError(f"retries: {self.retries}; allowed: an integer of 0 or more")
 
