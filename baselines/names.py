@@ -33,8 +33,8 @@ DIR
 
 Drafters: none, fixed:K, confidence[:threshold], predictor[:recall], random, file.py:Class; those by name take
 the switches ahead and timeout=SECONDS, as in fixed:5,ahead,timeout=1.
-Schedulers: fcfs, edf, density, static[:size or engine], continuous[:rtc], slo-aware[:late=...,deadline=...], random,
-file.py:Class.
+Schedulers: fcfs, edf, density, static[:size or engine], continuous[:rtc],
+slo-aware[:late=...,deadline=...], random, file.py:Class.
 """
 
 from __future__ import annotations

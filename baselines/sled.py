@@ -30,9 +30,8 @@ def policy(options: str) -> Policy:
     :raises InputError: an option that does not exist or is given twice, or a value that is not allowed
     """
     if is_tuned(f"sled:{options}"):
-        raise InputError(
-            f"policy 'sled:{options}' is chosen from {', '.join(sizes(f'sled:{options}'))}: evaluate.py does so"
-        )
+        names = ", ".join(sizes(f"sled:{options}"))
+        raise InputError(f"policy 'sled:{options}' is chosen from {names}: evaluate.py does so")
     form, chosen = _read(options)
     size = schedulers.static_size("sled:size", chosen.get("size", str(settings.STATIC_SIZE)))
     limit_s = settings.STATIC_LIMIT_S

@@ -1,4 +1,4 @@
-"""What a device does while it waits for an answer: it drafts ahead, and after a time-out it asks again (SLED).
+"""What a device may do while it waits for an answer: draft ahead and, after a time-out, ask again (SLED).
 
 *Drafting ahead.* After a request of k tokens from position p the device goes on. The target will supply the
 token at p + k itself, so the device first drafts its own guess of it, then tokens of the next draft after it,
@@ -35,7 +35,7 @@ _MOST_AT_RANDOM = 7
 
 @kernel
 def ahead_limit(state: State, d: int) -> tuple[int, float]:
-    """Return the draft cap and stop threshold of the round after this one, as far as the device knows them."""
+    """Return the draft cap and stop threshold of the next round, as far as the device knows them."""
     if state.control[0]["drafter"] == RANDOM_DRAFT:
         return _MOST_AT_RANDOM, -math.inf
     return state.devices[d]["cap"], state.devices[d]["threshold"]

@@ -168,7 +168,7 @@ def begin_round(world: WorldArrays, state: State, d: int, cap: int, threshold: f
     checked = threshold > -math.inf and state.control[0]["checked"] == 1
     counter = state.counters[device["group"]]
     draft_ns = count_draft(device, counter, drafted, sent, accepted, checked)
-    head_ns = np.int64(0)
+    head_ns = 0
     if mine["ahead"] > 0 or mine["ahead_ns"] > 0:
         head_ns = use_head_start(device, mine, counter, drafted, draft_ns)
     write_log(

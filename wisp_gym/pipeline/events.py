@@ -1,5 +1,5 @@
-"""The event heap. At equal times: downlink arrival, device ready, uplink arrival, a device's time-out, then (outside the heap)
-GPU free and timer; inside a kind, the lower device index.
+"""The event heap. At equal times: downlink arrival, device ready, uplink arrival, a device's time-out, then
+(outside the heap) GPU free and timer; inside a kind, the lower device index.
 """
 
 from __future__ import annotations

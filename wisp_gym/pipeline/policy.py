@@ -57,8 +57,8 @@ class DrafterRule:
     :param ahead: go on drafting while waiting for the answer (SLED, see pipeline/ahead.py)
     :param timeout_s: ask again after waiting for so long, s; None waits for ever
     :param retries: ask again at most so often in a round, then wait
-    :raises InputError: a cap outside 0-32, a time-out that is not above 0, or drafting ahead by a drafter that
-    drops its last token or does not draft
+    :raises InputError: a cap outside 0-32, a time-out that is not above 0, or drafting ahead together with
+    `drop_suspect` or `server_loop`
     """
 
     kind: Literal["constant", "random"] = "constant"

@@ -2,8 +2,8 @@
 
 A device has up to three things going on at once, its *tracks*: its own work (prefilling, drafting, which may
 go on ahead while a request is on its way), its request's way (uplink, queue, pass, downlink), and, in
-centralized serving, results on their way down while the session goes on. A request that is asked again after a
-time-out is drawn once, from its first time on.
+centralized serving, results on their way down while the session goes on. A request that is sent again after
+a time-out is drawn once, from its first time on.
 """
 
 from __future__ import annotations
@@ -231,7 +231,7 @@ class SpanReader:
     def _ahead(
         self, device: int, lane: _Lane, time_ns: int, session: int, a: int, b: int, c: int, d: int
     ) -> Iterator[Span]:
-        """The answer is here: the guess of the target's own token is of no more use, the rest is kept or not."""
+        """The answer is here: the guess of the target's token is of no more use, the rest is kept or not."""
         if lane.token_ns == 0:  # nothing of its draft is in the log
             return
         drafted = join([*lane.work, (a, a + d)])
@@ -240,8 +240,7 @@ class SpanReader:
         yield from self._drafted(device, lane, Kind.WASTED, wasted)
 
     def _send(self, device: int, lane: _Lane, sent_ns: int) -> Iterator[Span]:
-        """A request leaves; a device has one at a time, so that it never queues on its own uplink, save behind
-        one that it sent twice."""
+        """A request leaves; it never queues on its device's uplink, save behind one that was sent again."""
         network = self.arrays.devices[device]["network"]
         cell = link_cell(self.arrays.seed[0], device, sent_ns, self.arrays.refresh[network])
         lane.queued_ns = sent_ns + int(self.arrays.up_ns[network, cell])
