@@ -288,3 +288,27 @@ def hand_made(
     devices["first_session"], devices["sessions"] = np.arange(count), 1
     open_loop = with_arrays(world, devices=devices, sessions=sessions, accepts=np.array(accepts, np.uint8))
     return dataclasses.replace(open_loop, horizon_ns=max(starts_ns) + 1)
+
+
+TOKEN = 10_000_000  # ns to draft a token in an even world
+UP, DOWN = 3_000_000, 4_000_000  # ns on its links
+PASS = 40_000_000  # ns of its passes
+
+
+def even_world(
+    accepts: list[int],
+    pass_ns: int = PASS,
+    devices: int = 1,
+    starts: list[int] | None = None,
+    **server: float,
+) -> World:
+    """Return devices with one session each, all with this stream and a prompt of 4 tokens, where everything
+    takes a round number of ns."""
+    base = constant_links(draw_world(small(*BASE), 0, devices=devices, horizon_s=0.01), UP, DOWN)
+    base = without_noise(with_arrays(base, pass_ns=np.full_like(base.arrays.pass_ns, pass_ns)))
+    free = {"base_ns": 0, "cached_ns": 0, "request_ns": 0, "pair_ns": 0, "block": 1}
+    base = with_arrays(base, server=server_like(base, **(free | server)))
+    world = hand_made(base, 4, [len(accepts)] * devices, starts or [0] * devices, accepts * devices)
+    record = world.arrays.devices
+    record["draft_ns"], record["check_ns"], record["prefill_ns"], record["power_w"] = TOKEN, 0, 0, 2.0
+    return world

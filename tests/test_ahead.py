@@ -8,42 +8,23 @@ from typing import Any
 import numpy as np
 import pytest
 from core import (
-    BASE,
+    DOWN,
+    PASS,
     SECOND,
-    constant_links,
-    hand_made,
+    TOKEN,
+    UP,
+    even_world,
     rows,
-    server_like,
-    small,
-    with_arrays,
-    without_noise,
 )
 
 from wisp_gym.errors import InputError
 from wisp_gym.pipeline import DrafterRule, Policy, SchedulerRule, Simulation
 from wisp_gym.pipeline.state import COUNTER
 from wisp_gym.rendering.spans import Kind, spans
-from wisp_gym.world import World, draw_world
+from wisp_gym.world import World
 
-TOKEN = 10_000_000  # ns to draft a token
-UP, DOWN = 3_000_000, 4_000_000
-PASS = 40_000_000  # every pass
 ANSWER = UP + PASS + DOWN  # from sending to the result, 4.7 tokens
 MS = 1_000_000
-
-
-def alone(accepts: list[int], pass_ns: int = PASS, devices: int = 1, starts: Any = None) -> World:
-    """Devices with one session each, all with this stream; everything takes a round number of ns."""
-    base = constant_links(draw_world(small(*BASE), 0, devices=devices, horizon_s=0.01), UP, DOWN)
-    base = without_noise(base)
-    base = with_arrays(base, pass_ns=base.arrays.pass_ns * 0 + pass_ns)
-    base = with_arrays(
-        base, server=server_like(base, base_ns=0, cached_ns=0, request_ns=0, pair_ns=0, block=1)
-    )
-    world = hand_made(base, 4, [len(accepts)] * devices, starts or [0] * devices, accepts * devices)
-    record = world.arrays.devices
-    record["draft_ns"], record["check_ns"], record["prefill_ns"], record["power_w"] = TOKEN, 0, 0, 2.0
-    return world
 
 
 def play(world: World, drafter: DrafterRule, scheduler: SchedulerRule | None = None) -> Simulation:
@@ -71,7 +52,7 @@ FIRST = ANSWER  # the prompt's answer: token 1
 def test_on_full_acceptance_the_next_draft_has_begun() -> None:
     """Length 9, all agree: rounds of 3 from tokens 1 and 5. While the first is verified (47 ms) the device
     drafts its guess of token 4 and 3.7 tokens of the next draft, which holds 3: nothing is left to draft."""
-    sim = play(alone([1] * 9), ahead(3))
+    sim = play(even_world([1] * 9), ahead(3))
     sent = FIRST + 3 * TOKEN
     answer = sent + ANSWER
     # Ahead, 1 + 3 tokens took 40 of the 47 ms: the second round is sent as the answer arrives.
@@ -87,7 +68,7 @@ def test_on_full_acceptance_the_next_draft_has_begun() -> None:
 
 def test_a_token_in_progress_goes_on() -> None:
     """Drafts of 6: of 1 + 6 tokens ahead 4.7 are done as the answer arrives; 2.3 are left to draft."""
-    sim = play(alone([1] * 15), ahead(6))
+    sim = play(even_world([1] * 15), ahead(6))
     sent = FIRST + 6 * TOKEN
     answer = sent + ANSWER
     left = 7 * TOKEN - ANSWER
@@ -103,7 +84,7 @@ def test_otherwise_all_is_discarded(wrong: int) -> None:
     """A rejected token among those sent (1 to 3), or all accepted and a wrong guess of the next (4)."""
     accepts = [1] * 9
     accepts[wrong] = 0
-    sim = play(alone(accepts), ahead(3))
+    sim = play(even_world(accepts), ahead(3))
     sent = FIRST + 3 * TOKEN
     answer = sent + ANSWER
     got = wrong  # tokens 1 to wrong - 1 agree, the target gives token `wrong`
@@ -122,7 +103,7 @@ def test_otherwise_all_is_discarded(wrong: int) -> None:
 
 def test_nothing_is_drafted_ahead_where_no_draft_can_follow() -> None:
     """Length 6: after a round of 3 the target's own token leaves one, which it supplies itself."""
-    sim = play(alone([1] * 6), ahead(3))
+    sim = play(even_world([1] * 6), ahead(3))
     assert not rows(sim, "ahead")
     assert counts(sim)["discarded"] == 0
 
@@ -130,7 +111,7 @@ def test_nothing_is_drafted_ahead_where_no_draft_can_follow() -> None:
 def test_the_stop_rule_ends_drafting_ahead() -> None:
     """Scores fall below the threshold at position 2 (the first draft's end) and at 5: 4 is left unasked, as
     it is a guess."""
-    world = alone([1] * 12)
+    world = even_world([1] * 12)
     signals = np.zeros((4, 12), np.float32)
     signals[0] = [0.9, 0.9, 0.1, 0.1, 0.9, 0.1, 0.9, 0.9, 0.9, 0.9, 0.9, 0.9]
     world = dataclasses.replace(world, signals=signals, off_signals=signals)
@@ -149,7 +130,7 @@ SLOW = 200_000_000  # a pass that takes longer than the time-out
 
 def test_a_waiting_request_is_replaced_in_its_place() -> None:
     """Three devices, one request a pass. Device 0's rounds wait behind the prompts of the others."""
-    world = alone([1] * 12, SLOW, 3, [0, 1, 2])
+    world = even_world([1] * 12, SLOW, 3, [0, 1, 2])
     sim = play(world, ahead(3, timeout_s=0.1), SchedulerRule(max_requests=1))
     # Prompts' passes: 3 to 203, to 403, to 603 ms. Device 0 has token 1 at 207 and sends 3 tokens at 237;
     # they arrive at 240 and wait. The time-out at 337 merges 1 + 3 tokens drafted ahead.
@@ -169,7 +150,7 @@ def test_a_waiting_request_is_replaced_in_its_place() -> None:
 
 def test_a_request_in_a_pass_is_not_replaced() -> None:
     """Alone, with slow passes: what is asked again at 100 ms is ignored, its tokens are of use."""
-    sim = play(alone([1] * 12, SLOW), ahead(3, timeout_s=0.1))
+    sim = play(even_world([1] * 12, SLOW), ahead(3, timeout_s=0.1))
     sent = UP + SLOW + DOWN + 3 * TOKEN
     answer = sent + UP + SLOW + DOWN
     retries = [(row.time, row.a, row.b) for row in rows(sim, "retry")][:2]
@@ -190,26 +171,26 @@ def test_a_request_in_a_pass_is_not_replaced() -> None:
 
 def test_a_device_asks_again_no_more_often_than_it_may() -> None:
     for retries in (0, 1, 2):
-        sim = play(alone([1] * 4, 10 * SLOW), ahead(1, timeout_s=0.1, retries=retries))
+        sim = play(even_world([1] * 4, 10 * SLOW), ahead(1, timeout_s=0.1, retries=retries))
         rounds = len(rows(sim, "draft"))
         assert len(rows(sim, "retry")) == retries * rounds > 0 or retries == 0
 
 
 def test_an_answer_at_the_instant_of_the_time_out_comes_first() -> None:
-    sim = play(alone([1] * 9), ahead(3, timeout_s=1e-9 * ANSWER))
+    sim = play(even_world([1] * 9), ahead(3, timeout_s=1e-9 * ANSWER))
     assert not rows(sim, "retry")
-    earlier = play(alone([1] * 9), ahead(3, timeout_s=1e-9 * (ANSWER - 1)))
+    earlier = play(even_world([1] * 9), ahead(3, timeout_s=1e-9 * (ANSWER - 1)))
     assert len(rows(earlier, "retry")) == 2
 
 
 def test_a_repeated_request_never_has_more_than_the_longest_draft() -> None:
-    sim = play(alone([1] * 60, 20 * SLOW), ahead(8, timeout_s=0.2, retries=9))
+    sim = play(even_world([1] * 60, 20 * SLOW), ahead(8, timeout_s=0.2, retries=9))
     assert max(row.a for row in rows(sim, "retry")) == 32
     assert max(row.b for row in rows(sim, "member")) <= 32
 
 
 def test_without_drafting_ahead_a_retry_only_repeats() -> None:
-    world = alone([1, 0, 1, 1, 0, 1, 1, 1, 1], SLOW, 2, [0, 1])
+    world = even_world([1, 0, 1, 1, 0, 1, 1, 1, 1], SLOW, 2, [0, 1])
     rule = DrafterRule.fixed(3)
     plain, asking = (play(world, dataclasses.replace(rule, timeout_s=t)) for t in (None, 0.05))
     assert deliveries(plain) == deliveries(asking)
@@ -225,7 +206,7 @@ def test_without_drafting_ahead_a_retry_only_repeats() -> None:
 
 
 def test_the_lane_shows_what_was_drafted_ahead() -> None:
-    sim = play(alone([1] * 9), ahead(3))
+    sim = play(even_world([1] * 9), ahead(3))
     work = [span for span in spans(sim) if span.lane == 0 and span.kind in (Kind.USEFUL, Kind.WASTED)]
     sent = FIRST + 3 * TOKEN
     assert [(span.kind, span.start_ns, span.end_ns, span.k) for span in work] == [
