@@ -166,7 +166,7 @@ def _action(options: str) -> Policy:
 
 def _random(options: str) -> Policy:
     """Return random drafts, verified in random order."""
-    return Policy("random", drafters.random(options), schedulers.random(options))
+    return Policy("random", drafters.random(""), schedulers.random(options))
 
 
 POLICIES: Mapping[str, Callable[[str], Policy]] = {

@@ -11,12 +11,18 @@ from core import (
     DOWN,
     PASS,
     SECOND,
+    TIGHT,
     TOKEN,
     UP,
+    draw,
     even_world,
+    log_hash,
     rows,
+    run,
 )
 
+from baselines import resolve
+from wisp_gym.envs.constant import constant_policy, parse_action
 from wisp_gym.errors import InputError
 from wisp_gym.pipeline import DrafterRule, Policy, SchedulerRule, Simulation
 from wisp_gym.pipeline.state import COUNTER
@@ -145,6 +151,7 @@ def test_a_waiting_request_is_replaced_in_its_place() -> None:
     member = next(row for row in rows(sim, "member") if row.device == 0 and row.b > 0)
     assert (member.time, member.b, member.c) == (603 * MS, 10, 11)  # one pass for the rest of the session
     assert [row.b for row in rows(sim, "verify") if row.device == 0] == [0, 10]
+    assert sim.state.requests[0]["arrived_ns"] == 240 * MS
     assert next(row.time for row in rows(sim, "deliver") if row.device == 0 and row.b == 12) == 807 * MS
 
 
@@ -203,6 +210,24 @@ def test_without_drafting_ahead_a_retry_only_repeats() -> None:
         "bytes": 0,
         "network_ns": counts(plain)["network_ns"],
     }
+
+
+def test_commanded_devices_do_not_draft_ahead() -> None:
+    """What an environment's agent says of drafts travels on replies; devices wait for them."""
+    plain = constant_policy(parse_action("8,0,4,3,8,8,8,8"))
+    assert isinstance(plain.drafter, DrafterRule)
+    eager = dataclasses.replace(plain.drafter, ahead=True, timeout_s=0.05)
+    world = draw()
+    one, other = run(world, plain), run(world, dataclasses.replace(plain, drafter=eager))
+    assert log_hash(one) == log_hash(other)
+
+
+def test_the_engine_is_the_largest_static_batch() -> None:
+    world = draw(TIGHT)
+    sim = run(world, resolve("fixed:3+static:engine"))
+    limit = int(world.arrays.server[0]["max_batch"])
+    assert sim.state.control[0]["static_size"] == limit
+    assert max(row.b for row in rows(sim, "pass")) == limit
 
 
 def test_the_lane_shows_what_was_drafted_ahead() -> None:

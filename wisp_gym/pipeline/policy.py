@@ -135,8 +135,10 @@ class SchedulerRule:
     :param late: WISP's reading of late requests
     :param deadline: reading of the deadline; None: the scenario's
     :param margin_s: WISP's safety margin, s
-    :param static_size: SLED: requests waited for; :param static_limit_s: SLED: longest wait for them, s
-    :param padded: pad every draft of a pass to the longest (SLED); prompts are not padded
+    :param static_size: SLED: requests waited for, at most the engine's limit; fewer go after the time limit
+    :param static_limit_s: SLED: longest wait for them from the arrival of the first, s
+    :param padded: pad every draft of a pass to the longest (SLED), the empty one of a prompt too; nothing is
+    padded to a prompt's length
     :param run_to_completion: continuous: keep to the sessions admitted first
     """
 

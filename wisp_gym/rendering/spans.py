@@ -31,6 +31,7 @@ from wisp_gym.pipeline.log import (
 )
 from wisp_gym.pipeline.simulation import Simulation
 from wisp_gym.pipeline.verify import noise_factor
+from wisp_gym.rendering.intervals import Intervals, join, split
 from wisp_gym.world import World
 from wisp_gym.world.network import link_cell
 from wisp_gym.world.server import attention_pairs, pass_time_ns
@@ -57,10 +58,6 @@ class Kind(IntEnum):
     DOWNLINK = 9  # `new` tokens on their way to the device
     PASS = 10  # the GPU's: `members` requests, `heavy` of them prefill
     WAIT = 11  # the GPU's: the scheduler waits by choice
-
-
-Intervals = list[tuple[int, int]]
-"""Stretches of time, begin and end in ns, one after the other."""
 
 
 LINK_NS = 5_000_000_000
@@ -342,30 +339,6 @@ class SpanReader:
             for since_ns in lane.sent_down:
                 yield self._downlink(device, lane.session, since_ns, now_ns, 0)
         yield from self.passes.values()
-
-
-def join(parts: Intervals) -> Intervals:
-    """Return intervals without empty ones, those that touch as one."""
-    joined: Intervals = []
-    for begin_ns, end_ns in parts:
-        if begin_ns == end_ns:
-            continue
-        if joined and joined[-1][1] == begin_ns:
-            begin_ns = joined.pop()[0]
-        joined.append((begin_ns, end_ns))
-    return joined
-
-
-def split(parts: Intervals, time_ns: int) -> tuple[Intervals, Intervals]:
-    """Return the first `time_ns` of intervals, and the rest."""
-    first: Intervals = []
-    for at, (begin_ns, end_ns) in enumerate(parts):
-        if end_ns - begin_ns > time_ns:
-            turn_ns = begin_ns + time_ns
-            return join([*first, (begin_ns, turn_ns)]), [(turn_ns, end_ns), *parts[at + 1 :]]
-        first.append((begin_ns, end_ns))
-        time_ns -= end_ns - begin_ns
-    return first, []
 
 
 def clip(span: Span, begin_ns: int, end_ns: int) -> Span | None:
