@@ -57,11 +57,12 @@ def apply_events(world: WorldArrays, state: State, horizon_ns: int) -> None:
     timer."""
     clock = state.clock[0]
     now_ns = clock["now_ns"]
+    active = waits_actively(state)
     while clock["events"] > 0 and state.events[0, 0] == now_ns:
         kind, d, tokens = event_kind(state.events[0, 1]), event_device(state.events[0, 1]), state.events[0, 2]
         pop_event(state.events, clock)
         if kind == DELIVERY:
-            if waits_actively(state):
+            if active:
                 end_waiting(world, state, d)
             deliver(world, state, d, tokens, horizon_ns)
         elif kind == ARRIVAL:
@@ -102,11 +103,12 @@ def waits_actively(state: State) -> bool:
 def begin_rounds(world: WorldArrays, state: State) -> None:
     """Begin the rounds of all ready devices under a compiled drafter."""
     clock = state.clock[0]
+    active = waits_actively(state)
     for i in range(clock["ready"]):
         d = state.ready[i]
         cap, threshold = round_limit(world, state, d)
         begin_round(world, state, d, cap, threshold)
-        if waits_actively(state):
+        if active:
             start_waiting(state, d)
     clock["ready"] = 0
 

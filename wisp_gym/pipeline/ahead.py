@@ -116,6 +116,7 @@ def set_timer(state: State, d: int, time_ns: int) -> None:
 def start_waiting(state: State, d: int) -> None:
     """A device's request of a new round is laid out: from when it is sent the device waits for the answer."""
     control, mine = state.control[0], state.devices[d]
+    mine["round_no"] += 1
     mine["asked"] = mine["k"]
     mine["retries"] = 0
     if control["ahead"] == 1:

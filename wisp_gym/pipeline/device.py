@@ -161,7 +161,6 @@ def begin_round(world: WorldArrays, state: State, d: int, cap: int, threshold: f
     if suspect and state.control[0]["drop_suspect"] == 1:
         sent -= 1
     mine["round_ns"] = now_ns
-    mine["round_no"] += 1
     mine["drafted"] = drafted
     mine["k"] = sent
     mine["accepted"] = min(accepted, sent)
@@ -169,7 +168,7 @@ def begin_round(world: WorldArrays, state: State, d: int, cap: int, threshold: f
     counter = state.counters[device["group"]]
     draft_ns = count_draft(device, counter, drafted, sent, accepted, checked)
     head_ns = 0
-    if mine["ahead"] > 0 or mine["ahead_ns"] > 0:
+    if state.control[0]["ahead"] == 1:
         head_ns = use_head_start(device, mine, counter, drafted, draft_ns)
     write_log(
         state.log, state.clock[0], LOG_DRAFT, d, mine["session"], drafted, sent, 1 if checked else 0, head_ns
