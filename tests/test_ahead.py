@@ -17,14 +17,15 @@ from core import (
     draw,
     even_world,
     log_hash,
+    pair,
     rows,
     run,
 )
 
 from baselines import resolve
-from wisp_gym.envs.constant import constant_policy, parse_action
 from wisp_gym.errors import InputError
 from wisp_gym.pipeline import DrafterRule, Policy, SchedulerRule, Simulation
+from wisp_gym.pipeline.advance import BY_RULE
 from wisp_gym.pipeline.state import COUNTER
 from wisp_gym.rendering.spans import Kind, spans
 from wisp_gym.world import World
@@ -212,15 +213,23 @@ def test_without_drafting_ahead_a_retry_only_repeats() -> None:
     }
 
 
+class ByRule:
+    """A commander that leaves every dispatch to WISP's scheduler, and caps as they are."""
+
+    def command(self, simulation: Simulation) -> None:
+        simulation.answer = BY_RULE
+
+
 def test_commanded_devices_do_not_draft_ahead() -> None:
     """What an environment's agent says of drafts travels on replies; devices wait for them."""
-    world, logs = draw(), []
-    for changes in ({}, {"ahead": True, "timeout_s": 0.05}):
-        policy = constant_policy(parse_action("8,0,4,3,8,8,8,8"))
-        assert isinstance(policy.drafter, DrafterRule)
-        drafter = dataclasses.replace(policy.drafter, **changes)
-        logs.append(log_hash(run(world, dataclasses.replace(policy, drafter=drafter))))
-    assert logs[0] == logs[1]
+    world = draw()
+    rules = (
+        DrafterRule.predictor(),
+        dataclasses.replace(DrafterRule.predictor(), ahead=True, timeout_s=0.05),
+    )
+    one, other = (run(world, Policy("commanded", rule, ByRule())) for rule in rules)
+    assert log_hash(one) == log_hash(other)
+    assert log_hash(run(world, pair("rule", rules[1], SchedulerRule("slo-aware")))) != log_hash(one)
 
 
 def test_the_engine_is_the_largest_static_batch() -> None:
