@@ -26,7 +26,8 @@ from baselines import resolve
 from wisp_gym.errors import InputError
 from wisp_gym.pipeline import DrafterRule, Policy, SchedulerRule, Simulation
 from wisp_gym.pipeline.advance import BY_RULE
-from wisp_gym.pipeline.state import COUNTER
+from wisp_gym.pipeline.events import ARRIVAL, event_kind
+from wisp_gym.pipeline.state import COUNTER, QUEUED, UPLINK, VERIFYING
 from wisp_gym.rendering.spans import Kind, spans
 from wisp_gym.world import World
 
@@ -249,6 +250,59 @@ def test_the_lane_shows_what_was_drafted_ahead() -> None:
         (Kind.WASTED, sent, sent + TOKEN, 1),
         (Kind.USEFUL, sent + TOKEN, sent + 4 * TOKEN, 3),
     ]
+
+
+# --- whatever the settings
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_alone_drafting_ahead_never_costs_time(seed: int) -> None:
+    """Streams at random: the same rounds with the same outcome, none of them later."""
+    random = np.random.default_rng(seed)
+    world = even_world((random.random(80) < 0.8).astype(int).tolist())
+    k = int(random.integers(1, 9))
+    plain, eager = play(world, DrafterRule.fixed(k)), play(world, ahead(k))
+    for one, other in zip(rows(plain, "draft", "deliver"), rows(eager, "draft", "deliver"), strict=True):
+        assert (one.kind, one.a, one.b) == (other.kind, other.a, other.b)
+        assert other.time <= one.time
+    assert deliveries(eager)[-1][0] < deliveries(plain)[-1][0]
+
+
+def in_flight(sim: Simulation) -> int:
+    """Return the tokens in requests that are on the uplink, in the queue or in a pass."""
+    state, total = sim.state, 0
+    total += int(state.devices["k"][np.isin(state.devices["phase"], (UPLINK, QUEUED, VERIFYING))].sum())
+    for _, key, message in state.events[: int(state.clock[0]["events"])].tolist():
+        if event_kind(key) == ARRIVAL:
+            total += message % 64
+    return total
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_tokens_are_conserved_under_any_settings(seed: int, worlds: dict[str, World]) -> None:
+    random = np.random.default_rng(seed)
+    cap, score = int(random.integers(1, 20)), random.choice([None, "confidence", "stop"])
+    rule = DrafterRule(
+        caps=(cap, 1, cap, 5),
+        score=None if score is None else str(score),  # type: ignore[arg-type]
+        threshold=float(random.random()) if score else -np.inf,
+        ahead=bool(random.random() < 0.8),
+        timeout_s=float(random.uniform(0.005, 0.4)),
+        retries=int(random.integers(0, 9)),
+    )
+    scheduler = SchedulerRule("static", static_size=int(random.integers(1, 9)), padded=True)
+    sim = Simulation(worlds["tight"], pair("any", rule, scheduler))
+    for time_s in (1, 4, 9, 25):
+        sim.until(time_s * SECOND)
+        total = counts(sim)
+        assert total["drafted"] + total["resent"] >= total["sent"] + total["dropped"] + total["discarded"]
+        assert total["sent"] == total["verified"] + total["superseded"] + in_flight(sim)
+        assert total["verified"] == total["accepted"] + total["rejected"]
+        assert 0 <= total["waste_ns"] <= total["draft_ns"]
+        held = sim.state.devices["ahead"] - sim.state.devices["ahead_sent"]
+        missing = total["drafted"] + total["resent"] - total["sent"] - total["discarded"]
+        assert missing == held.sum()
+    assert total["committed"] > 50
 
 
 @pytest.mark.parametrize(
