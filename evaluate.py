@@ -30,7 +30,8 @@ FAILED, INPUT_ERROR, INTERRUPTED = 1, 2, 130
 MOST_SEEDS = 100_000
 
 POLICIES_HELP = """policies:
-  wisp  wisp:late=urgent,deadline=timeline  wisp:best  sled  sled:confidence  centralized  centralized:rtc
+  wisp  wisp:late=urgent,deadline=timeline  wisp:best  centralized  centralized:rtc
+  sled  sled:confidence,ahead=on,timeout=1,size=8,limit=0.05  sled:tuned (the best size)
   fixed:K  random  DIR (a trained model)  DRAFTER+SCHEDULER, as in predictor+fcfs
   action:R,B,L,S,C1,C2,C3,C4 (one action of EdgeCloud-v0)  tuned  hindsight (bounds, docs/bounds.md)
   drafters: none  fixed:K  confidence[:threshold]  predictor[:recall]  random  file.py:Class

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping
 
 from baselines import settings
-from baselines.options import no_options, number, whole
-from wisp_gym.errors import InputError
+from baselines.options import no_options, number, seconds, whole
+from wisp_gym.errors import InputError, unknown
 from wisp_gym.pipeline import DrafterRule
+from wisp_gym.pipeline.policy import MOST_TIMEOUT_S
 from wisp_gym.rules.control import MAX_DRAFT
 
 
@@ -17,30 +19,57 @@ def none(options: str) -> DrafterRule:
     return DrafterRule.none()
 
 
+def waiting(name: str, rule: DrafterRule, switches: str) -> DrafterRule:
+    """Return a drafter that does more than wait for its answers.
+
+    :param name: what the switches belong to, for the message
+    :param switches: "", or as in "ahead,timeout=0.5"
+    """
+    for part in filter(None, switches.split(",")):
+        key, _, value = part.partition("=")
+        if part == "ahead":
+            rule = dataclasses.replace(rule, ahead=True)
+        elif key == "timeout":
+            rule = dataclasses.replace(rule, timeout_s=seconds(name, key, value, MOST_TIMEOUT_S))
+        else:
+            raise unknown(f"switch of {name}", part, ("ahead", "timeout=SECONDS"))
+    return rule
+
+
 def fixed(options: str) -> DrafterRule:
     """Return drafts of one length, K."""
-    return DrafterRule.fixed(whole("fixed", options, 0, MAX_DRAFT))
+    length, _, switches = options.partition(",")
+    return waiting("fixed", DrafterRule.fixed(whole("fixed", length, 0, MAX_DRAFT)), switches)
+
+
+def value_and_switches(options: str) -> tuple[str, str]:
+    """Return a drafter's own number, "" where it is left open, and the switches after it."""
+    first, _, rest = options.partition(",")
+    if first == "ahead" or "=" in first:
+        return "", options
+    return first, rest
 
 
 def confidence(options: str) -> DrafterRule:
     """Return SLED's rule: stop at a token whose top probability is below a threshold."""
-    threshold = number("confidence", options, 0.0, 1.0) if options else settings.CONFIDENCE_THRESHOLD
-    return DrafterRule.confidence(threshold, settings.ADAPTIVE_CAP)
+    at, switches = value_and_switches(options)
+    threshold = number("confidence", at, 0.0, 1.0) if at else settings.CONFIDENCE_THRESHOLD
+    return waiting("confidence", DrafterRule.confidence(threshold, settings.ADAPTIVE_CAP), switches)
 
 
 def predictor(options: str) -> DrafterRule:
     """Return WISP's rule: stop at a token that the stop predictor takes for the first rejection."""
-    recall = number("predictor", options, 0.0, 1.0) if options else settings.PREDICTOR_RECALL
+    at, switches = value_and_switches(options)
+    recall = number("predictor", at, 0.0, 1.0) if at else settings.PREDICTOR_RECALL
     if recall not in settings.RECALLS:
         allowed = ", ".join(map(str, settings.RECALLS))
-        raise InputError(f"predictor:{options}: no threshold is known for this recall; allowed: {allowed}")
-    return DrafterRule.predictor(recall, settings.ADAPTIVE_CAP)
+        raise InputError(f"predictor:{at}: no threshold is known for this recall; allowed: {allowed}")
+    return waiting("predictor", DrafterRule.predictor(recall, settings.ADAPTIVE_CAP), switches)
 
 
 def random(options: str) -> DrafterRule:
     """Return a random length for every round."""
-    no_options("random", options)
-    return DrafterRule.random()
+    return waiting("random", DrafterRule.random(), options)
 
 
 BY_NAME: Mapping[str, Callable[[str], DrafterRule]] = {

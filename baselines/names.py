@@ -9,6 +9,11 @@ wisp:best
     the best of the six readings at that load, chosen on training worlds
 sled, sled:fixed, sled:confidence
     fixed drafts (plain `sled` too) or confidence drafts, verified in padded static batches
+sled:ahead=on,timeout=1,size=8,limit=0.05
+    with SLED's drafting ahead (on or off) and time-out (s or none), another size (or engine, the engine's
+    limit) and another time limit (s) of its batches; any may be left out
+sled:tuned, or size=tuned among other options
+    with the batch size that is best at that load, chosen on training worlds
 centralized, centralized:rtc, centralized:grow
     no drafting, no network inside the loop, continuous batching; `rtc` runs admitted sessions to completion
     instead of rotating, `grow` admits a session for the KV memory it has instead of what its output will need
@@ -26,9 +31,10 @@ tuned, hindsight
 DIR
     a trained model: a folder with model.safetensors and model.json, or either file
 
-Drafters: none, fixed:K, confidence[:threshold], predictor[:recall], random, file.py:Class.
-Schedulers: fcfs, edf, density, static[:size], continuous[:rtc,grow], slo-aware[:late=...,deadline=...],
-random, file.py:Class.
+Drafters: none, fixed:K, confidence[:threshold], predictor[:recall], random, file.py:Class; those by name take
+the switches ahead and timeout=SECONDS, as in fixed:5,ahead,timeout=1.
+Schedulers: fcfs, edf, density, static[:size or engine], continuous[:rtc,grow],
+slo-aware[:late=...,deadline=...], random, file.py:Class.
 """
 
 from __future__ import annotations
@@ -38,7 +44,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import cast
 
-from baselines import drafters, schedulers, settings
+from baselines import drafters, schedulers, settings, sled
 from baselines.files import is_class_name, load_controller
 from wisp_gym.envs.constant import constant_policy, parse_action
 from wisp_gym.errors import InputError, unknown
@@ -48,6 +54,7 @@ from wisp_gym.pipeline import Drafter, DrafterRule, Policy, Scheduler, Scheduler
 MODEL_FILES = ("model.safetensors", "model.json")
 FORMS = (
     "wisp:best",
+    "sled:tuned",
     "tuned",
     "hindsight",
     "action:R,B,L,S,C1,C2,C3,C4",
@@ -58,10 +65,13 @@ FORMS = (
 
 
 def candidates(name: str) -> tuple[str, ...]:
-    """Return the names that a name stands for: the six readings for `wisp:best`, otherwise itself.
+    """Return the names that a name stands for: the six readings for `wisp:best`, the batch sizes for
+    `sled:tuned`, otherwise itself.
 
     :param name: of a policy
     """
+    if sled.is_tuned(name):
+        return sled.sizes(name)
     if name != "wisp:best":
         return (name,)
     return tuple(
@@ -136,18 +146,6 @@ def _wisp(options: str) -> Policy:
     return Policy(f"wisp:{shown}", drafters.predictor(""), schedulers.wisp(late, deadline))
 
 
-def _sled(options: str) -> Policy:
-    """Return SLED: fixed or confidence drafts, verified in padded static batches."""
-    drafts: Mapping[str, Callable[[], DrafterRule]] = {
-        "fixed": lambda: drafters.fixed(str(settings.FIXED_DRAFT)),
-        "confidence": lambda: drafters.confidence(""),
-    }
-    form = options or "fixed"
-    if form not in drafts:
-        raise unknown("form of sled", form, drafts)
-    return Policy(f"sled:{form}", drafts[form](), schedulers.static(""))
-
-
 def _centralized(options: str) -> Policy:
     """Return centralized serving: no drafting, and no network between a session's tokens."""
     name = f"centralized:{options}" if options else "centralized"
@@ -166,12 +164,12 @@ def _action(options: str) -> Policy:
 
 def _random(options: str) -> Policy:
     """Return random drafts, verified in random order."""
-    return Policy("random", drafters.random(options), schedulers.random(options))
+    return Policy("random", drafters.random(""), schedulers.random(options))
 
 
 POLICIES: Mapping[str, Callable[[str], Policy]] = {
     "wisp": _wisp,
-    "sled": _sled,
+    "sled": sled.policy,
     "centralized": _centralized,
     "fixed": _fixed,
     "action": _action,

@@ -44,6 +44,21 @@ def number(name: str, text: str, least: float, most: float) -> float:
     return value
 
 
+def seconds(name: str, key: str, text: str, most: float) -> float:
+    """Return a time above 0, s.
+
+    :param name: what the option belongs to, for the message; :param key: the option
+    :param text: as typed; :param most: largest allowed
+    """
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value <= most:
+        raise InputError(f"{name}:{key}={text}: {text!r} must be seconds, above 0 and at most {most:g}")
+    return value
+
+
 def choices(name: str, text: str, allowed: Mapping[str, Sequence[str]]) -> dict[str, str]:
     """Return "key=value,key=value" as a mapping.
 

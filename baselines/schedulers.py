@@ -12,6 +12,9 @@ from wisp_gym.errors import unknown
 from wisp_gym.pipeline import SchedulerRule
 from wisp_gym.pipeline.policy import WISP_MARGIN_S
 
+MOST_STATIC = 4096
+"""Largest static batch; the engine's limit bounds it anyway."""
+
 PlainKind = Literal["fcfs", "edf", "density", "random"]
 
 
@@ -43,8 +46,24 @@ def random(options: str) -> SchedulerRule:
 
 def static(options: str) -> SchedulerRule:
     """Return SLED's server: wait for a number of requests or a time limit, pad drafts to the longest."""
-    size = whole("static", options, 1, 4096) if options else settings.STATIC_SIZE
-    limit_s = settings.STATIC_LIMIT_S
+    size = static_size("static", options) if options else settings.STATIC_SIZE
+    return static_batch(size, settings.STATIC_LIMIT_S)
+
+
+def static_size(name: str, text: str) -> int:
+    """Return the size of a static batch: a number, or "engine" for as many as the engine takes.
+
+    :param name: what it belongs to, for the message
+    :param text: as typed
+    """
+    return MOST_STATIC if text == "engine" else whole(name, text, 1, MOST_STATIC)
+
+
+def static_batch(size: int, limit_s: float) -> SchedulerRule:
+    """Return SLED's server.
+
+    :param size: requests waited for, at most what the engine takes; :param limit_s: longest wait for them, s
+    """
     return SchedulerRule(kind="static", static_size=size, static_limit_s=limit_s, padded=True)
 
 

@@ -52,3 +52,10 @@ a pass.
 
 STATIC_LIMIT_S = 0.05
 """Longest wait for them. Assumed: about one pass of a 32B model on an A100."""
+
+STATIC_SIZES = ("1", "2", "3", "4", "6", "8", "12", "16", "engine")
+"""Sizes among which `sled:tuned` chooses."""
+
+SLED_TIMEOUT_S = 1.0
+"""How long SLED's device waits before it asks again. Not published; the same group assumes 0.5 s for a whole
+verification round trip (ConfigSpec), so an answer after twice that is late."""

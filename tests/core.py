@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
 
@@ -56,6 +57,11 @@ def wisp(late: Any, deadline: Any = None) -> Policy:
     )
 
 
+def waiting(rule: DrafterRule, timeout_s: float | None) -> DrafterRule:
+    """Return a drafter that goes on while it waits."""
+    return dataclasses.replace(rule, ahead=True, timeout_s=timeout_s)
+
+
 def suspect() -> DrafterRule:
     return dataclasses.replace(DrafterRule.confidence(0.5), drop_suspect=True)
 
@@ -78,8 +84,23 @@ POLICIES: dict[str, Callable[[], Policy]] = {
     "confidence-drop": lambda: pair("confidence-drop", suspect(), SchedulerRule("edf")),
     "density": lambda: pair("density", DrafterRule.fixed(3), SchedulerRule("density", token_budget=48)),
     "random": lambda: pair("random", DrafterRule.random(), SchedulerRule("random")),
+    "sled-ahead": lambda: pair(
+        "sled-ahead",
+        waiting(DrafterRule.fixed(5), timeout_s=None),
+        SchedulerRule("static", static_size=4, static_limit_s=0.05, padded=True),
+    ),
+    "confidence-retry": lambda: pair(
+        "confidence-retry", waiting(DrafterRule.confidence(0.4), timeout_s=0.12)
+    ),
+    "predictor-ahead": lambda: pair(
+        "predictor-ahead", waiting(DrafterRule.predictor(), timeout_s=0.3), SchedulerRule("slo-aware")
+    ),
+    "random-retry": lambda: pair(
+        "random-retry", waiting(DrafterRule.random(), timeout_s=0.06), SchedulerRule("random")
+    ),
+    "retry-alone": lambda: pair("retry-alone", dataclasses.replace(DrafterRule.fixed(3), timeout_s=0.1)),
 }
-WORK_CONSERVING = tuple(name for name in POLICIES if name != "sled")
+WORK_CONSERVING = tuple(name for name in POLICIES if name not in ("sled", "sled-ahead"))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -168,6 +189,9 @@ def requests(sim: Simulation) -> list[Request]:
     done: list[Request] = []
     now: dict[int, Request] = {}
     last_arrival: dict[int, int] = {}
+    repeated: dict[int, list[tuple[int, int]]] = defaultdict(
+        list
+    )  # arrival and tokens of what is asked again
     ends: dict[int, int] = {}
     length: dict[int, int] = {}
 
@@ -181,8 +205,21 @@ def requests(sim: Simulation) -> list[Request]:
             length[row.session] = row.c
             send(row.device, row.session, row.a, 0, 0)
         elif row.kind == "draft":
-            sent = row.time + row.a * draft_token_ns(world, row.device, is_checked(policy))
+            sent = row.time + row.a * draft_token_ns(world, row.device, is_checked(policy)) - row.d
             send(row.device, row.session, sent, row.b, done_tokens(done, row.device))
+        elif row.kind == "retry":
+            again = row.time + link_ns(world, row.device, row.time, up=True)
+            last_arrival[row.device] = max(again, last_arrival[row.device] + 1)
+            repeated[row.device].append((last_arrival[row.device], row.a))
+        elif row.kind == "supersede":
+            time, k = repeated[row.device].pop(0)
+            assert time == row.time
+            if row.b == 1:
+                request = now[row.device]
+                assert request.k == row.a < k
+                request.k = k
+            else:
+                assert row.a == k
         elif row.kind == "pass":
             ends[row.a] = row.c
         elif row.kind == "member":
@@ -251,3 +288,27 @@ def hand_made(
     devices["first_session"], devices["sessions"] = np.arange(count), 1
     open_loop = with_arrays(world, devices=devices, sessions=sessions, accepts=np.array(accepts, np.uint8))
     return dataclasses.replace(open_loop, horizon_ns=max(starts_ns) + 1)
+
+
+TOKEN = 10_000_000  # ns to draft a token in an even world
+UP, DOWN = 3_000_000, 4_000_000  # ns on its links
+PASS = 40_000_000  # ns of its passes
+
+
+def even_world(
+    accepts: list[int],
+    pass_ns: int = PASS,
+    devices: int = 1,
+    starts: list[int] | None = None,
+    **server: float,
+) -> World:
+    """Return devices with one session each, all with this stream and a prompt of 4 tokens, where everything
+    takes a round number of ns."""
+    base = constant_links(draw_world(small(*BASE), 0, devices=devices, horizon_s=0.01), UP, DOWN)
+    base = without_noise(with_arrays(base, pass_ns=np.full_like(base.arrays.pass_ns, pass_ns)))
+    free = {"base_ns": 0, "cached_ns": 0, "request_ns": 0, "pair_ns": 0, "block": 1}
+    base = with_arrays(base, server=server_like(base, **(free | server)))
+    world = hand_made(base, 4, [len(accepts)] * devices, starts or [0] * devices, accepts * devices)
+    record = world.arrays.devices
+    record["draft_ns"], record["check_ns"], record["prefill_ns"], record["power_w"] = TOKEN, 0, 0, 2.0
+    return world

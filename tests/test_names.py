@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -83,6 +84,39 @@ def test_sled() -> None:
     assert rules("sled:confidence")[0].score == "confidence"
 
 
+def test_sled_in_full() -> None:
+    drafter, scheduler = rules("sled:confidence,ahead=on,size=engine,limit=0.2")
+    assert (drafter.score, drafter.ahead, drafter.timeout_s) == ("confidence", True, settings.SLED_TIMEOUT_S)
+    assert (scheduler.static_size, scheduler.static_limit_s) == (4096, 0.2)
+    assert rules("sled:ahead=on,timeout=none")[0] == dataclasses.replace(DrafterRule.fixed(5), ahead=True)
+    assert rules("sled:timeout=0.5,size=7")[0].timeout_s == 0.5
+    assert not rules("sled:timeout=0.5,size=7")[0].ahead
+    for name in ("sled:fixed", "sled:fixed,ahead=on,timeout=2,size=4,limit=0.1"):
+        assert resolve(name).name == name
+
+
+def test_sled_tuned_stands_for_sizes() -> None:
+    names = candidates("sled:tuned")
+    sizes = [rules(name)[1].static_size for name in names]
+    assert sizes == sorted(set(sizes))
+    assert (sizes[0], sizes[-1]) == (1, 4096)
+    assert settings.STATIC_SIZE in sizes
+    assert [resolve(name).name for name in names] == list(names)
+    assert candidates("sled:confidence,ahead=on,size=tuned")[0] == "sled:confidence,ahead=on,size=1"
+
+
+def test_switches_of_drafters() -> None:
+    for name, rule in (
+        ("fixed:4,ahead", DrafterRule.fixed(4)),
+        ("confidence:ahead", DrafterRule.confidence(0.5)),
+        ("predictor:0.9,ahead", DrafterRule.predictor(0.9)),
+        ("random:ahead", DrafterRule.random()),
+    ):
+        assert rules(f"{name}+edf")[0] == dataclasses.replace(rule, ahead=True)
+        both = dataclasses.replace(rule, ahead=True, timeout_s=0.5)
+        assert rules(f"{name},timeout=0.5+edf")[0] == both
+
+
 def test_centralized() -> None:
     drafter, scheduler = rules("centralized")
     assert drafter.server_loop
@@ -128,6 +162,16 @@ def test_pairs(name: str, drafter: DrafterRule, scheduler: SchedulerRule) -> Non
         ("wisp:late=last,late=urgent", "given twice"),
         ("wisp:best", "chosen from"),
         ("sled:dynamic", "known: confidence, fixed"),
+        ("sled:ahead=yes", "known: off, on"),
+        ("sled:size=0", "whole number from 1"),
+        ("sled:timeout=0", "above 0"),
+        ("sled:size=4,size=5", "given twice"),
+        ("sled:depth=4", "unknown option of sled"),
+        ("sled:tuned", "chosen from"),
+        ("sled:size=tuned", "chosen from"),
+        ("fixed:5,ahed+fcfs", "did you mean 'ahead'?"),
+        ("fixed:5,timeout=+fcfs", "above 0"),
+        ("none:ahead+fcfs", "takes no options"),
         ("centralized:rt", "did you mean 'rtc'?"),
         ("fixed", "whole number from 0 to 32"),
         ("fixed:-1", "whole number from 0 to 32"),

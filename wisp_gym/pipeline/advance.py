@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from wisp_gym._jit import kernel
+from wisp_gym.pipeline.ahead import end_waiting, receive_again, start_waiting, time_out
 from wisp_gym.pipeline.device import begin_round, deliver, ready, round_limit, start_session
-from wisp_gym.pipeline.events import ARRIVAL, DELIVERY, event_device, event_kind, pop_event
+from wisp_gym.pipeline.events import ARRIVAL, DELIVERY, READY, event_device, event_kind, pop_event
 from wisp_gym.pipeline.log import LOG_WAIT, write_log
 from wisp_gym.pipeline.queue import enqueue
 from wisp_gym.pipeline.state import State
@@ -52,20 +53,30 @@ def next_time(state: State) -> int:
 
 @kernel
 def apply_events(world: WorldArrays, state: State, horizon_ns: int) -> None:
-    """Apply all events of this instant, in order: deliveries, devices ready, arrivals, GPU free, timer."""
+    """Apply all events of this instant, in order: deliveries, devices ready, arrivals, time-outs, GPU free,
+    timer."""
     clock = state.clock[0]
     now_ns = clock["now_ns"]
+    active = waits_actively(state)
     while clock["events"] > 0 and state.events[0, 0] == now_ns:
         kind, d, tokens = event_kind(state.events[0, 1]), event_device(state.events[0, 1]), state.events[0, 2]
         pop_event(state.events, clock)
         if kind == DELIVERY:
+            if active:
+                end_waiting(world, state, d)
             deliver(world, state, d, tokens, horizon_ns)
         elif kind == ARRIVAL:
-            enqueue(world, state, d)
-        elif state.control[0]["server_loop"] == 1:
-            begin_on_server(world, state, d)
+            if tokens == 0:
+                enqueue(world, state, d)
+            else:
+                receive_again(world, state, d, tokens)
+        elif kind == READY:
+            if state.control[0]["server_loop"] == 1:
+                begin_on_server(world, state, d)
+            else:
+                ready(world, state, d)
         else:
-            ready(world, state, d)
+            time_out(world, state, d)
     if clock["busy"] == 1 and clock["pass_end_ns"] == now_ns:
         end_pass(world, state)
     if clock["wake_ns"] == now_ns:
@@ -85,13 +96,23 @@ def leave_ready(state: State) -> int:
 
 
 @kernel
+def waits_actively(state: State) -> bool:
+    """Return whether devices draft ahead or ask again while they wait for an answer."""
+    control = state.control[0]
+    return control["ahead"] == 1 or control["timeout_ns"] > 0
+
+
+@kernel
 def begin_rounds(world: WorldArrays, state: State) -> None:
     """Begin the rounds of all ready devices under a compiled drafter."""
     clock = state.clock[0]
+    active = waits_actively(state)
     for i in range(clock["ready"]):
         d = state.ready[i]
         cap, threshold = round_limit(world, state, d)
         begin_round(world, state, d, cap, threshold)
+        if active:
+            start_waiting(state, d)
     clock["ready"] = 0
 
 
@@ -165,7 +186,8 @@ def room_left(state: State) -> bool:
     """Return whether events and log can take one more instant's worth."""
     clock = state.clock[0]
     devices = len(state.devices)
-    if clock["events"] + devices + len(state.batch) + 8 > len(state.events):
+    pushed = 3 * devices if state.control[0]["timeout_ns"] > 0 else devices
+    if clock["events"] + pushed + len(state.batch) + 8 > len(state.events):
         return False
     return clock["log_on"] == 0 or clock["logged"] + 8 * devices + 64 < len(state.log)
 

@@ -29,18 +29,26 @@ PROMPT_TOKEN_BYTES = 4
 
 
 @kernel
-def send_up(world: WorldArrays, state: State, d: int, sent_ns: int, size_bytes: int) -> None:
-    """Put a device's request on its uplink."""
+def cross_uplink(world: WorldArrays, state: State, d: int, sent_ns: int, size_bytes: int) -> int:
+    """Put a message on a device's uplink and return when it arrives."""
     device, mine = world.devices[d], state.devices[d]
     network = device["network"]
     cell = link_cell(world.seed[0], d, sent_ns, world.refresh[network])
     arrival = max(sent_ns + world.up_ns[network, cell], mine["up_free_ns"])
     mine["up_free_ns"] = arrival
-    mine["sent_ns"] = sent_ns
-    mine["phase"] = UPLINK
     counter = state.counters[device["group"]]
     counter["network_ns"] += arrival - sent_ns
     counter["bytes"] += size_bytes
+    return arrival
+
+
+@kernel
+def send_up(world: WorldArrays, state: State, d: int, sent_ns: int, size_bytes: int) -> None:
+    """Put a device's request on its uplink."""
+    mine = state.devices[d]
+    arrival = cross_uplink(world, state, d, sent_ns, size_bytes)
+    mine["sent_ns"] = sent_ns
+    mine["phase"] = UPLINK
     push_event(state.events, state.clock[0], arrival, ARRIVAL, d, 0)
 
 
@@ -157,16 +165,48 @@ def begin_round(world: WorldArrays, state: State, d: int, cap: int, threshold: f
     mine["k"] = sent
     mine["accepted"] = min(accepted, sent)
     checked = threshold > -math.inf and state.control[0]["checked"] == 1
-    draft_ns = count_draft(device, state.counters[device["group"]], drafted, sent, accepted, checked)
-    write_log(state.log, state.clock[0], LOG_DRAFT, d, mine["session"], drafted, sent, 1 if checked else 0, 0)
-    send_up(world, state, d, now_ns + draft_ns, HEADER_BYTES + TOKEN_BYTES * sent)
+    counter = state.counters[device["group"]]
+    draft_ns = count_draft(device, counter, drafted, sent, accepted, checked)
+    head_ns = 0
+    if state.control[0]["ahead"] == 1:
+        head_ns = use_head_start(device, mine, counter, drafted, draft_ns)
+    write_log(
+        state.log, state.clock[0], LOG_DRAFT, d, mine["session"], drafted, sent, 1 if checked else 0, head_ns
+    )
+    send_up(world, state, d, now_ns + draft_ns - head_ns, HEADER_BYTES + TOKEN_BYTES * sent)
+
+
+@kernel
+def token_time_ns(device: Any, checked: bool) -> int:
+    """Return how long a device drafts one token, the stop rule's network included where it is called."""
+    return device["draft_ns"] + (device["check_ns"] if checked else 0)
+
+
+@kernel
+def use_head_start(device: Any, mine: Any, counter: Any, drafted: int, draft_ns: int) -> int:
+    """Take off what the device had drafted ahead of a round and return the time it had spent on it, ns.
+
+    The counters hold these tokens and this time already. What is more than the draft needs is thrown away.
+
+    :param drafted: tokens of the whole draft; :param draft_ns: its time
+    """
+    kept, sent_before, spent_ns = mine["ahead"], mine["ahead_sent"], mine["ahead_ns"]
+    used_ns = min(spent_ns, draft_ns)
+    counter["drafted"] -= min(drafted, kept)
+    counter["resent"] += min(drafted, sent_before)
+    counter["discarded"] += max(0, kept - max(drafted, sent_before))
+    counter["draft_ns"] -= used_ns
+    counter["waste_ns"] += spent_ns - used_ns
+    counter["energy_j"] -= 1e-9 * used_ns * device["power_w"]
+    mine["ahead"] = mine["ahead_sent"] = mine["ahead_ns"] = 0
+    return used_ns
 
 
 @kernel
 def count_draft(device: Any, counter: Any, drafted: int, sent: int, accepted: int, checked: bool) -> int:
     """Book a round's drafting and return its time. Wasted: what comes after the first rejected token, and
     what is dropped."""
-    token_ns = device["draft_ns"] + (device["check_ns"] if checked else 0)
+    token_ns = token_time_ns(device, checked)
     draft_ns = drafted * token_ns
     counter["drafted"] += drafted
     counter["sent"] += sent

@@ -1,5 +1,5 @@
-"""The event heap. At equal times: downlink arrival, device ready, uplink arrival, then (outside the heap)
-GPU free and timer; inside a kind, the lower device index.
+"""The event heap. At equal times: downlink arrival, device ready, uplink arrival, a device's time-out, then
+(outside the heap) GPU free and timer; inside a kind, the lower device index.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from wisp_gym._jit import kernel
 DELIVERY = 0  # tokens reach a device
 READY = 1  # a session may begin a round: its prompt is prefilled, its reader close enough
 ARRIVAL = 2  # a request reaches the server
+TIMEOUT = 3  # a device has waited long enough for an answer
 
 _KIND = 2**40
 

@@ -13,15 +13,34 @@ if TYPE_CHECKING:
     import pandas as pd
 
 LOG_START = 0  # a session is laid out: its start ns, prompt tokens, output tokens
-LOG_DRAFT = 1  # a round begins to draft: drafted, sent, 1 where a network checked each token
+LOG_DRAFT = (
+    1  # a round begins to draft: drafted, sent, 1 where a network checked each token, ns spent on it ahead
+)
 LOG_MEMBER = 2  # a request joins a pass: batch number, drafted tokens, new tokens, cached tokens
 LOG_PASS = 3  # a pass begins: batch number, members, end ns; device and session -1
 LOG_VERIFY = 4  # a request's pass ends: batch number, accepted, committed so far
 LOG_DELIVER = 5  # tokens reach a device: how many, delivered so far
 LOG_EVICT = 6  # a session loses its KV memory: tokens held
 LOG_WAIT = 7  # the scheduler waits: until ns; device and session -1
+LOG_AHEAD = 8  # drafting ahead ends: since ns, whole tokens not sent yet, tokens kept or -1, ns spent
+LOG_RETRY = 9  # a device asks again: tokens, of them new, since when ns it drafted these
+LOG_SUPERSEDE = (
+    10  # a request is void: tokens, 1 a longer one took its place or 0 it came too late (session -1)
+)
 
-KINDS = ("start", "draft", "member", "pass", "verify", "deliver", "evict", "wait")
+KINDS = (
+    "start",
+    "draft",
+    "member",
+    "pass",
+    "verify",
+    "deliver",
+    "evict",
+    "wait",
+    "ahead",
+    "retry",
+    "supersede",
+)
 
 
 @kernel

@@ -29,6 +29,12 @@ to help."""
 WISP_RECALL = 0.8
 """Recall on accepted tokens at WISP's published operating point (0.801)."""
 
+RETRIES = 3
+"""How often a device asks again in a round when its time-out is on. SLED's number is not published."""
+
+MOST_TIMEOUT_S = 3600.0
+"""Longest time-out."""
+
 
 def _check_choice(name: str, value: str | None, allowed: tuple[str | None, ...]) -> None:
     if value not in allowed:
@@ -48,7 +54,11 @@ class DrafterRule:
     only)
     :param drop_suspect: do not send the token that ended the draft
     :param server_loop: no drafting and no network between rounds (centralized serving)
-    :raises InputError: a cap outside 0-32
+    :param ahead: go on drafting while waiting for the answer (SLED, see pipeline/ahead.py)
+    :param timeout_s: ask again after waiting for so long, s; None waits for ever
+    :param retries: ask again at most so often in a round, then wait
+    :raises InputError: a cap outside 0-32, a time-out that is not above 0, or drafting ahead together with
+    `drop_suspect` or `server_loop`
     """
 
     kind: Literal["constant", "random"] = "constant"
@@ -58,6 +68,9 @@ class DrafterRule:
     recall: float | None = None
     drop_suspect: bool = False
     server_loop: bool = False
+    ahead: bool = False
+    timeout_s: float | None = None
+    retries: int = RETRIES
 
     def __post_init__(self) -> None:
         _check_choice("drafter", self.kind, ("constant", "random"))
@@ -70,6 +83,21 @@ class DrafterRule:
             )
         if math.isnan(self.threshold):
             raise InputError("draft threshold: nan; allowed: a number")
+        self._check_waiting()
+
+    def _check_waiting(self) -> None:
+        if self.ahead and self.drop_suspect:
+            raise InputError(
+                "ahead: with drop_suspect; allowed: one of them, a dropped token leaves nothing ahead"
+            )
+        if self.server_loop and (self.ahead or self.timeout_s is not None):
+            raise InputError("ahead, timeout_s: with server_loop; allowed: drafters on a device")
+        if self.timeout_s is not None and not (0 < self.timeout_s <= MOST_TIMEOUT_S):
+            raise InputError(
+                f"timeout_s: {self.timeout_s}; allowed: above 0, at most {MOST_TIMEOUT_S:g} s, or None"
+            )
+        if not (type(self.retries) is int and self.retries >= 0):
+            raise InputError(f"retries: {self.retries}; allowed: an integer of 0 or more")
 
     @classmethod
     def none(cls, server_loop: bool = False) -> DrafterRule:
@@ -107,8 +135,10 @@ class SchedulerRule:
     :param late: WISP's reading of late requests
     :param deadline: reading of the deadline; None: the scenario's
     :param margin_s: WISP's safety margin, s
-    :param static_size: SLED: requests waited for; :param static_limit_s: SLED: longest wait for them, s
-    :param padded: pad every draft of a pass to the longest (SLED); prompts are not padded
+    :param static_size: SLED: requests waited for, at most the engine's limit; fewer go after the time limit
+    :param static_limit_s: SLED: longest wait for them from the arrival of the first, s
+    :param padded: pad every draft of a pass to the longest (SLED), the empty one of a prompt too; nothing is
+    padded to a prompt's length
     :param run_to_completion: continuous: keep to the sessions admitted first
     :param whole_output: continuous: a session holds KV memory for its whole output from its admission on,
     so nobody admitted is ever evicted; False: it holds what it has, and the youngest is evicted when it runs

@@ -60,13 +60,19 @@ def kv_reserve(control: Any, session: Any, context: int, k: int) -> int:
 def enqueue(world: WorldArrays, state: State, d: int) -> None:
     """Put a device's request into the queue now; the scheduler is asked at this instant if the GPU is
     free."""
-    clock = state.clock[0]
+    state.requests[d]["arrived_ns"] = state.clock[0]["now_ns"]
+    write_request(world, state, d)
+    join_queue(state, d)
+
+
+@kernel
+def write_request(world: WorldArrays, state: State, d: int) -> None:
+    """Write what a scheduler sees of a device's request; when it arrived is there already."""
     device, mine, request = world.devices[d], state.devices[d], state.requests[d]
     session = world.sessions[mine["session"]]
     request["device"] = d
     request["session"] = mine["session"]
     request["group"] = device["group"]
-    request["arrived_ns"] = clock["now_ns"]
     request["round_ns"] = mine["round_ns"]
     request["start_ns"] = state.outcomes[mine["session"]]["start_ns"]
     request["k"] = mine["k"]
@@ -77,10 +83,9 @@ def enqueue(world: WorldArrays, state: State, d: int) -> None:
     request["admitted_ns"] = mine["admitted_ns"]
     request["expected"] = state.seen[0, mine["k"]] / state.seen[1, mine["k"]]
     refresh_cost(request, mine["cached"], mine["held"], world.server[0], state)
-    state.reports[device["group"]] = clock["now_ns"]
+    state.reports[device["group"]] = state.clock[0]["now_ns"]
     group = world.groups[device["group"]]
     request["deadline_ns"] = deadline_ns(request, device, group, state.control[0]["deadline"])
-    join_queue(state, d)
 
 
 @kernel

@@ -120,6 +120,7 @@ class Simulation:
         self._set_control(policy_seed)
         if commanded:
             self.state.control["drafter"] = rules.COMMANDED
+            self.state.control["ahead"] = self.state.control["timeout_ns"] = 0
         self.snapshot: dict[str, Any] | None = None
         self.answer = GO_ON
         self._start()
@@ -260,6 +261,8 @@ class Simulation:
             return
         control["drafter"] = rules.RANDOM_DRAFT if drafter.kind == "random" else rules.CONSTANT
         control["drop_suspect"], control["server_loop"] = drafter.drop_suspect, drafter.server_loop
+        control["ahead"], control["retries"] = drafter.ahead, drafter.retries
+        control["timeout_ns"] = 0 if drafter.timeout_s is None else max(1, round(1e9 * drafter.timeout_s))
         self.state.caps[:] = drafter.caps
         self.state.thresholds[:] = self.threshold(drafter)
 

@@ -47,6 +47,15 @@ DEVICE_STATE = np.dtype(
         ("threshold", "f8"),  # stop threshold of the next round, likewise
         ("last_k", "i8"),  # the last verified round, as the device knows it: tokens sent
         ("last_accepted", "i8"),  # and accepted
+        ("round_no", "i8"),  # rounds begun so far
+        ("asked", "i8"),  # tokens in the round's newest request; more than `k` after a time-out
+        ("ahead_from_ns", "i8"),  # since when it drafts ahead of that request, -1 it does not
+        ("timer_ns", "i8"),  # when it asks again, NEVER it does not
+        ("timer_set", "i8"),  # 1 while its TIMEOUT is in the event heap
+        ("retries", "i8"),  # how often it has asked again in this round
+        ("ahead", "i8"),  # tokens of the next draft that it has already
+        ("ahead_ns", "i8"),  # time it has spent on that draft
+        ("ahead_sent", "i8"),  # of those tokens, sent once in a request that came too late
     ]
 )
 
@@ -68,8 +77,9 @@ COUNTER = np.dtype(
         ("drafted", "i8"),  # tokens
         ("sent", "i8"),
         ("dropped", "i8"),  # suspects not sent
-        ("discarded", "i8"),  # drafted ahead and thrown away
-        ("superseded", "i8"),  # sent again after a time-out
+        ("discarded", "i8"),  # drafted ahead and thrown away, never sent
+        ("superseded", "i8"),  # sent in requests that another request of the same round made void
+        ("resent", "i8"),  # of those sent, the ones that had been sent before
         ("verified", "i8"),
         ("accepted", "i8"),
         ("rejected", "i8"),
@@ -226,6 +236,8 @@ def new_state(
     state.devices["session"] = -1
     state.devices["served_ns"] = state.devices["admitted_ns"] = -1
     state.devices["threshold"] = -np.inf
+    state.devices["ahead_from_ns"] = -1
+    state.devices["timer_ns"] = NEVER
     state.devices["settle_from"] = world.devices["first_session"]
     for field in ("start_ns", "first_ns", "last_ns"):
         state.outcomes[field] = -1

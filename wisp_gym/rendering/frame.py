@@ -130,9 +130,10 @@ def frame(simulation: Simulation, window_s: float = WINDOW_S, title: str = "") -
 def _draw_devices(
     canvas: Canvas, simulation: Simulation, listed: Sequence[Span], devices: Sequence[int], y: int
 ) -> None:
-    """One lane per device. What goes on beside the request's way (prefill; results of centralized serving)
-    is a thin line at its edge."""
+    """One lane per device. What goes on beside the request's way (prefill; drafting ahead; results of
+    centralized serving) is a thin line at its edge."""
     arrays = simulation.world.arrays
+    ahead = simulation.state.control[0]["ahead"] == 1
     lanes: dict[int, list[Span]] = {device: [] for device in devices}
     for span in listed:
         if span.lane in lanes:
@@ -142,8 +143,12 @@ def _draw_devices(
         g = int(arrays.devices[device]["group"])
         label = f"{device} · {arrays.groups[g]['rate_tps']:g} tok/s"
         canvas.text(LEFT - 8, y + LANE_H / 2 - 1, label, 12, palette.CLASSES[g], "rm")
+        if ahead:  # drafts below the request's way; their line at the edge, below, is over it
+            for span in mine:
+                if span.track == WORK and span.kind != Kind.PREFILL:
+                    canvas.span(span, y, LANE_H - 3)
         for span in sorted(mine, key=lambda span: span.track != REQUEST):  # the request's way below the rest
-            if span.track == RESULT or (span.track == WORK and span.kind == Kind.PREFILL):
+            if span.track == RESULT or (span.track == WORK and (ahead or span.kind == Kind.PREFILL)):
                 canvas.span(span, y + (0 if span.track == WORK else LANE_H - 8), 5)
             else:
                 canvas.span(span, y, LANE_H - 3)

@@ -1,8 +1,9 @@
 """The event log as spans: who did what, from when to when. Pictures and traces are made of these.
 
-A device has up to three things going on at once, its *tracks*: its own work (prefilling, drafting), its
-request's way (uplink, queue, pass, downlink), and, in centralized serving, results on their way down while
-the session goes on.
+A device has up to three things going on at once, its *tracks*: its own work (prefilling, drafting, which may
+go on ahead while a request is on its way), its request's way (uplink, queue, pass, downlink), and, in
+centralized serving, results on their way down while the session goes on. A request that is sent again after
+a time-out is drawn once, from its first time on.
 """
 
 from __future__ import annotations
@@ -17,10 +18,12 @@ import numpy as np
 import numpy.typing as npt
 
 from wisp_gym.pipeline.log import (
+    LOG_AHEAD,
     LOG_DELIVER,
     LOG_DRAFT,
     LOG_MEMBER,
     LOG_PASS,
+    LOG_RETRY,
     LOG_START,
     LOG_VERIFY,
     LOG_WAIT,
@@ -28,6 +31,7 @@ from wisp_gym.pipeline.log import (
 )
 from wisp_gym.pipeline.simulation import Simulation
 from wisp_gym.pipeline.verify import noise_factor
+from wisp_gym.rendering.intervals import Intervals, join, split
 from wisp_gym.world import World
 from wisp_gym.world.network import link_cell
 from wisp_gym.world.server import attention_pairs, pass_time_ns
@@ -103,7 +107,10 @@ class _Lane:
     committed: int = 0
     k: int = 0
     queued_ns: int = -1  # -1: not in the queue
-    draft: tuple[int, int, int, int] | None = None  # began, ns per token, drafted, sent
+    work: Intervals = field(default_factory=list)  # drafted, not verified yet
+    token_ns: int = 0
+    dropped: int = 0
+    ahead: Intervals = field(default_factory=list)  # what the next draft has already
     member: _Member | None = None
     sent_down: deque[int] = field(default_factory=deque)  # results on their way: since when
 
@@ -134,6 +141,8 @@ class SpanReader:
         handlers = {
             LOG_START: self._start,
             LOG_DRAFT: self._draft,
+            LOG_RETRY: self._retry,
+            LOG_AHEAD: self._ahead,
             LOG_MEMBER: self._member,
             LOG_VERIFY: self._verify,
             LOG_DELIVER: self._deliver,
@@ -190,7 +199,7 @@ class SpanReader:
         ):  # an arrival's device is not idle before
             yield Span(device, Kind.THINK, time_ns, a)
         lane.session, lane.start_ns, lane.length, lane.committed = session, a, c, 0
-        lane.k, lane.member, lane.draft = 0, None, None
+        lane.k, lane.member, lane.work, lane.ahead = 0, None, [], []
         if not self.server_loop:
             end_ns = a + b * int(self.arrays.devices[device]["prefill_ns"])
             yield Span(device, Kind.PREFILL, a, end_ns, session, new=b, track=WORK)
@@ -200,12 +209,35 @@ class SpanReader:
         self, device: int, lane: _Lane, time_ns: int, session: int, a: int, b: int, c: int, d: int
     ) -> Iterator[Span]:
         record = self.arrays.devices[device]
-        token_ns = int(record["draft_ns"] + (record["check_ns"] if c == 1 else 0))
-        lane.session, lane.k, lane.draft = session, b, (time_ns, token_ns, a, b)
-        yield from self._send(device, lane, time_ns + a * token_ns)
+        lane.token_ns = int(record["draft_ns"] + (record["check_ns"] if c == 1 else 0))
+        sent_ns = time_ns + a * lane.token_ns - d
+        lane.session, lane.k, lane.dropped = session, b, a - b
+        lane.work, unused = split(lane.ahead, d)
+        yield from self._drafted(device, lane, Kind.WASTED, unused)
+        lane.ahead, lane.work = [], join([*lane.work, (time_ns, sent_ns)])
+        yield from self._send(device, lane, sent_ns)
+
+    def _retry(
+        self, device: int, lane: _Lane, time_ns: int, session: int, a: int, b: int, c: int, d: int
+    ) -> Iterator[Span]:
+        """The device asks again: what it drafted ahead belongs to the draft now."""
+        if b > 0 and lane.work:
+            lane.work = join([*lane.work, (c, c + b * lane.token_ns)])
+        yield from ()
+
+    def _ahead(
+        self, device: int, lane: _Lane, time_ns: int, session: int, a: int, b: int, c: int, d: int
+    ) -> Iterator[Span]:
+        """The answer is here: the guess of the target's token is of no more use, the rest is kept or not."""
+        if lane.token_ns == 0:  # nothing of its draft is in the log
+            return
+        drafted = join([*lane.work, (a, a + d)])
+        lane.work = []
+        wasted, lane.ahead = split(drafted, lane.token_ns) if c >= 0 else (drafted, [])
+        yield from self._drafted(device, lane, Kind.WASTED, wasted)
 
     def _send(self, device: int, lane: _Lane, sent_ns: int) -> Iterator[Span]:
-        """A request leaves; a device has one at a time, so that it never queues on its own uplink."""
+        """A request leaves; it never queues on its device's uplink, save behind one that was sent again."""
         network = self.arrays.devices[device]["network"]
         cell = link_cell(self.arrays.seed[0], device, sent_ns, self.arrays.refresh[network])
         lane.queued_ns = sent_ns + int(self.arrays.up_ns[network, cell])
@@ -229,8 +261,9 @@ class SpanReader:
     def _verify(
         self, device: int, lane: _Lane, time_ns: int, session: int, a: int, b: int, c: int, d: int
     ) -> Iterator[Span]:
+        k = lane.k if lane.member is None else lane.member.k
         yield from self._passed(device, lane, b)
-        yield from self._judged(device, lane, b)
+        yield from self._judged(device, lane, k, b)
         lane.committed = c
         lane.sent_down.append(time_ns)
         if self.server_loop and c < lane.length:
@@ -275,17 +308,19 @@ class SpanReader:
         yield span
         yield span._replace(kind=Kind.SHARED, start_ns=own_ns, end_ns=member.end_ns)
 
-    def _judged(self, device: int, lane: _Lane, accepted: int) -> Iterator[Span]:
-        """Say which part of the last draft was of use; -1: not verified yet."""
-        if lane.draft is None:
-            return
-        (began_ns, token_ns, drafted, sent), lane.draft = lane.draft, None
-        waste = max(0, sent - accepted - 1) + drafted - sent if accepted >= 0 else 0
-        turn_ns = began_ns + (drafted - waste) * token_ns
-        kind = Kind.USEFUL if accepted >= 0 else Kind.DRAFT
-        yield Span(device, kind, began_ns, turn_ns, lane.session, k=drafted - waste, track=WORK)
-        end_ns = began_ns + drafted * token_ns
-        yield Span(device, Kind.WASTED, turn_ns, end_ns, lane.session, k=waste, track=WORK)
+    def _judged(self, device: int, lane: _Lane, k: int, accepted: int) -> Iterator[Span]:
+        """Say which part of the k tokens verified was of use. What is left of the device's work was sent in
+        requests that came too late."""
+        waste = max(0, k - accepted - 1) + lane.dropped
+        useful, rest = split(lane.work, (k + lane.dropped - waste) * lane.token_ns)
+        wasted, lane.work = split(rest, waste * lane.token_ns)
+        yield from self._drafted(device, lane, Kind.USEFUL, useful)
+        yield from self._drafted(device, lane, Kind.WASTED, wasted)
+
+    def _drafted(self, device: int, lane: _Lane, kind: Kind, parts: Intervals) -> Iterator[Span]:
+        for begin_ns, end_ns in parts:
+            k = (end_ns - begin_ns) // lane.token_ns if lane.token_ns else 0
+            yield Span(device, kind, begin_ns, end_ns, lane.session, k=k, track=WORK)
 
     # --- what is under way at the end
 
@@ -300,7 +335,7 @@ class SpanReader:
             if 0 <= lane.queued_ns < now_ns:
                 due_ns = self._due_ns(device, lane)
                 yield Span(device, Kind.QUEUE, lane.queued_ns, now_ns, lane.session, k=lane.k, due_ns=due_ns)
-            yield from self._judged(device, lane, -1)
+            yield from self._drafted(device, lane, Kind.DRAFT, join([*lane.work, *lane.ahead]))
             for since_ns in lane.sent_down:
                 yield self._downlink(device, lane.session, since_ns, now_ns, 0)
         yield from self.passes.values()

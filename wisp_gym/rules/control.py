@@ -40,6 +40,9 @@ CONTROL = np.dtype(
         ("drop_suspect", "i8"),  # 1: the token the stop rule suspects is not sent
         ("checked", "i8"),  # 1: the stop rule is a network whose calls take the device's time
         ("server_loop", "i8"),  # 1: no drafting and no network between rounds (centralized serving)
+        ("ahead", "i8"),  # 1: devices go on drafting while they wait (SLED)
+        ("timeout_ns", "i8"),  # how long they wait before they ask again, 0 for ever
+        ("retries", "i8"),  # how often they ask again
         ("max_requests", "i8"),  # of a pass, at most the engine's limit
         ("token_budget", "i8"),  # new tokens of a pass, at most the engine's limit
         ("late", "i8"),  # WISP's reading
