@@ -33,7 +33,8 @@ POLICIES_HELP = """policies:
   wisp  wisp:late=urgent,deadline=timeline  wisp:best  sled  sled:confidence  centralized  centralized:rtc
   fixed:K  random  DIR (a trained model)  DRAFTER+SCHEDULER, as in predictor+fcfs
   action:R,B,L,S,C1,C2,C3,C4 (one action of EdgeCloud-v0)  tuned  hindsight (bounds, docs/bounds.md)
-  drafters: none  fixed:K  confidence[:threshold]  predictor[:recall]  random  file.py:Class
+  drafters: none  fixed:K  confidence[:threshold]  entropy[:nats]  predictor[:recall]  specdec++[:h]
+            table[:batch=K,...]  goodput  ucb[:explore]  random  file.py:Class
   schedulers: fcfs  edf  density  static[:size]  continuous[:rtc]  slo-aware[:late=...]  random  file.py:Class
 
 exit codes: 0 done, 1 failed, 2 wrong input, 130 interrupted; unless it is 0, nothing has been written

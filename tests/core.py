@@ -143,7 +143,7 @@ def draft_token_ns(world: World, device: int, checked: bool) -> int:
 
 def is_checked(policy: Policy) -> bool:
     """Say whether the drafter calls WISP's network at every token."""
-    return isinstance(policy.drafter, DrafterRule) and policy.drafter.score == "stop"
+    return isinstance(policy.drafter, DrafterRule) and policy.drafter.score in ("stop", "agreement")
 
 
 @dataclasses.dataclass
