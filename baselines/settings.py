@@ -41,8 +41,8 @@ PREDICTOR_RECALL = WISP_RECALL
 ENTROPY_NATS = svip_nats()
 """Entropy at which a draft stops: SVIP's code stops where sqrt(0.15 H) > 0.3, which is 0.6 nats."""
 
-REJECTION_LIMIT = 0.3
-"""h of SpecDec++: the example of its authors' code (github.com/Kaffaljidhmah2/SpecDec_pp, README)."""
+REJECTION_LIMIT = 0.7
+"""h of SpecDec++: that of its authors' sample (github.com/Kaffaljidhmah2/SpecDec_pp, specdec_pp/sample.py)."""
 
 DRAFT_TABLE = ((64, 3), (128, 1))
 """vLLM's dynamic speculation leaves its table to the operator. This is its documentation's shape: passes of 1 to
