@@ -77,6 +77,11 @@ POLICIES: dict[str, Callable[[], Policy]] = {
     ),
     "confidence-drop": lambda: pair("confidence-drop", suspect(), SchedulerRule("edf")),
     "density": lambda: pair("density", DrafterRule.fixed(3), SchedulerRule("density", token_budget=48)),
+    "entropy": lambda: pair("entropy", DrafterRule.entropy(0.6)),
+    "specdec": lambda: pair("specdec", DrafterRule.specdec(0.7), SchedulerRule("edf")),
+    "table": lambda: pair("table", DrafterRule.by_batch(((2, 5), (4, 2)))),
+    "goodput": lambda: pair("goodput", DrafterRule.goodput(), SchedulerRule("density")),
+    "ucb": lambda: pair("ucb", DrafterRule.ucb(0.2), SchedulerRule("slo-aware")),
     "random": lambda: pair("random", DrafterRule.random(), SchedulerRule("random")),
 }
 WORK_CONSERVING = tuple(name for name in POLICIES if name != "sled")

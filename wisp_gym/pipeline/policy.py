@@ -39,12 +39,11 @@ def _check_choice(name: str, value: str | None, allowed: tuple[str | None, ...])
 
 
 def _check_table(table: tuple[tuple[int, int], ...]) -> None:
-    sizes = [0, *(largest for largest, _ in table)]
-    rising = all(a < b for a, b in pairwise(sizes))
-    if not table or not rising or not all(0 <= length <= MAX_DRAFT for _, length in table):
+    whole = all(type(number) is int for entry in table for number in entry)
+    rising = all(a < b for a, b in pairwise([0, *(largest for largest, _ in table)]))
+    if not (table and whole and rising and all(0 <= length <= MAX_DRAFT for _, length in table)):
         raise InputError(
-            f"draft table: {table}; allowed: pairs of a pass's largest size, rising from 1, and 0 to {MAX_DRAFT} "
-            "tokens"
+            f"draft table: {table}; allowed: pairs (largest pass, rising from 1; 0 to {MAX_DRAFT} tokens)"
         )
 
 

@@ -19,8 +19,8 @@ def decide_replies(state: State) -> bool:
     """Decide what the replies of the pass over `state.batch[:pack.members]` carry; return whether they carry
     anything.
 
-    A command's caps and thresholds by class are in `state` already; a drafter that decides on the server writes
-    one length for all.
+    A command's caps and thresholds by class are in `state` already; a drafter that decides on the server
+    writes one length for all.
     """
     drafter = state.control[0]["drafter"]
     if drafter == COMMANDED:

@@ -1,10 +1,10 @@
 """Entropy stops: a draft ends at the first token of which the draft model was too uncertain.
 
 SVIP (arXiv 2411.18462) stops when sqrt(c * H) exceeds a threshold, H the entropy in nats of the distribution
-the token was drawn from; its authors' code has c = 0.15 and the threshold 0.3, checks after the token has been
-added, and so sends it. AdaEDL (arXiv 2410.18351) stops when a lower bound of the acceptance, 1 - sqrt(gamma *
-H), falls below a level, with gamma = 0.2. Both are one threshold on H: the compiled rule reads -H as a stop
-score, and ends the draft where it is below -threshold.
+the token was drawn from; its authors' code has c = 0.15 and the threshold 0.3, checks after the token has
+been added, and so sends it. AdaEDL (arXiv 2410.18351) stops when a lower bound of the acceptance,
+1 - sqrt(gamma * H), falls below a level, with gamma = 0.2. Both are one threshold on H: the compiled rule
+reads -H as a stop score, and ends the draft where it is below -threshold.
 """
 
 from __future__ import annotations

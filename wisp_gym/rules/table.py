@@ -1,9 +1,10 @@
 """vLLM's dynamic speculation: the draft length is looked up by the number of requests in the pass.
 
-vLLM's setting `num_speculative_tokens_per_batch_size` maps ranges of batch sizes to K, and its scheduler looks
-K up at every step by the requests scheduled in it, prompts included (github.com/vllm-project/vllm,
+vLLM's setting `num_speculative_tokens_per_batch_size` maps ranges of batch sizes to K, and its scheduler
+looks K up at every step by the requests scheduled in it, prompts included (github.com/vllm-project/vllm,
 vllm/v1/spec_decode/dynamic/utils.py and pull request 32374). There one machine drafts and verifies; here the
-pass that a session was in decides, and its reply carries K to the device, for the next round.
+pass that a session was in decides, and its reply carries K to the device, for the next round. vLLM keeps the
+last range's K for larger batches; here they draft nothing.
 """
 
 from __future__ import annotations

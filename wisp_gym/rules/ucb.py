@@ -7,12 +7,12 @@ of least
     S_N(k) / S_A(k) - beta * sqrt(T(k) * ln t) / S_A(k)
 
 is drafted, T(k) being how often it was. Time is from a round's beginning to its result, so drafting, network,
-queue and pass are all in it. beta is a time; here it is `explore` times the mean round time so far, so that one
-setting serves slow and fast links.
+queue and pass are all in it. beta is a time; here it is `explore` times the mean round time so far, so that
+one setting serves slow and fast links.
 
-Each device has a bandit of its own, kept from session to session: it learns from nothing but its own clock and
-replies. That makes it slow: with 8 lengths it needs some hundred rounds. Rounds cut short by the end of a
-session teach nothing. Nothing is drawn at random.
+Each device has a bandit of its own, kept from session to session: it learns from nothing but its own clock
+and replies. That makes it slow: with 8 lengths it needs some hundred rounds. Rounds cut short by the end of
+a session teach nothing. Nothing is drawn at random.
 """
 
 from __future__ import annotations
