@@ -49,8 +49,8 @@ DRAFT_TABLE = ((64, 3), (128, 1))
 passes of 1 to 64 requests draft 3, of 65 to 128 draft 1, larger ones nothing."""
 
 EXPLORE = 0.2
-"""How much UCB-SpecStop explores, as a share of the mean round time. Its code takes 1 ms whatever that is, next
-to no exploring. Assumed: of 0.01 to 1, this had most goodput at 150 and 200 devices of the paper's scenario."""
+"""How much UCB-SpecStop explores, as a share of the mean round time. Its code takes 1 ms however long
+that is. Assumed: of 0.01 to 1, this had most goodput at 150 and 200 devices of the paper's scenario."""
 
 FIXED_DRAFT = 5
 """Draft length of SLED in WISP's evaluation. The same group's default in ConfigSpec (arXiv 2604.09722)."""

@@ -93,7 +93,7 @@ class Bank(NamedTuple):
     reports: npt.NDArray[np.int64]  # (n, 4)
     seen: npt.NDArray[np.float64]  # (n, 2, 33)
     table: npt.NDArray[np.int64]  # (n, 0)
-    bandit: npt.NDArray[np.float64]  # (n, 0, 0, 3)
+    bandit: npt.NDArray[np.float64]  # (n, 0, 1, 3)
     scores: npt.NDArray[np.float32]  # (n, positions)
     off_scores: npt.NDArray[np.float32]  # (n, positions)
     counters: npt.NDArray[Any]  # (n, 4)

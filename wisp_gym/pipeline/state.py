@@ -167,7 +167,7 @@ class State(NamedTuple):
     reports: npt.NDArray[np.int64]  # (4,) when a request of the class last arrived, 0 never
     seen: npt.NDArray[np.float64]  # (2, 33) by draft length: accepted tokens, rounds
     table: npt.NDArray[np.int64]  # (max_batch + 1,) draft length by size of the pass; (0,) where unused
-    bandit: npt.NDArray[np.float64]  # (devices, arms, 3) sums of ucb (rules/ucb.py); (0, 0, 3) where unused
+    bandit: npt.NDArray[np.float64]  # (devices, arms, 3) sums of ucb (rules/ucb.py); (0, 1, 3) where unused
     scores: npt.NDArray[np.float32]  # (positions,) stop scores on the true prefix
     off_scores: npt.NDArray[np.float32]  # (positions,) and off it
     counters: npt.NDArray[Any]  # (4,) COUNTER
@@ -217,7 +217,7 @@ def new_state(
         reports=np.zeros(GROUPS, np.int64),
         seen=np.zeros((2, MAX_DRAFT + 1)),
         table=np.zeros(0, np.int64),
-        bandit=np.zeros((0, 0, 3)),
+        bandit=np.zeros((0, 1, 3)),
         scores=scores,
         off_scores=off_scores,
         counters=np.zeros(GROUPS, COUNTER),
