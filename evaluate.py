@@ -34,7 +34,8 @@ POLICIES_HELP = """policies:
   sled  sled:confidence,ahead=on,timeout=1,size=8,limit=0.05  sled:tuned (the best size)
   fixed:K  random  DIR (a trained model)  DRAFTER+SCHEDULER, as in predictor+fcfs
   action:R,B,L,S,C1,C2,C3,C4 (one action of EdgeCloud-v0)  tuned  hindsight (bounds, docs/bounds.md)
-  drafters: none  fixed:K  confidence[:threshold]  predictor[:recall]  random  file.py:Class
+  drafters: none  fixed:K  confidence[:threshold]  entropy[:nats]  predictor[:recall]  specdec++[:h]
+            table[:batch=K,...]  goodput  ucb[:explore]  random  file.py:Class
   schedulers: fcfs  edf  density  static[:size]  continuous[:rtc]  slo-aware[:late=...]  random  file.py:Class
 
 exit codes: 0 done, 1 failed, 2 wrong input, 130 interrupted; unless it is 0, nothing has been written

@@ -6,11 +6,16 @@ import dataclasses
 from collections.abc import Callable, Mapping
 
 from baselines import settings
-from baselines.options import no_options, number, seconds, whole
+from baselines.options import no_options, number, ranges, seconds, whole
 from wisp_gym.errors import InputError, unknown
 from wisp_gym.pipeline import DrafterRule
 from wisp_gym.pipeline.policy import MOST_TIMEOUT_S
 from wisp_gym.rules.control import MAX_DRAFT
+
+MOST_NATS = 12.0
+"""More than a distribution over 151,936 tokens can have."""
+
+MOST_EXPLORE = 100.0
 
 
 def none(options: str) -> DrafterRule:
@@ -67,6 +72,35 @@ def predictor(options: str) -> DrafterRule:
     return waiting("predictor", DrafterRule.predictor(recall, settings.ADAPTIVE_CAP), switches)
 
 
+def entropy(options: str) -> DrafterRule:
+    """Return SVIP's and AdaEDL's rule: stop at a token drawn at more entropy than a threshold, nats."""
+    nats = number("entropy", options, 0.0, MOST_NATS) if options else settings.ENTROPY_NATS
+    return DrafterRule.entropy(nats, settings.ADAPTIVE_CAP)
+
+
+def specdec(options: str) -> DrafterRule:
+    """Return SpecDec++'s rule: stop when P(at least one token is rejected) exceeds a threshold."""
+    limit = number("specdec++", options, 0.0, 1.0) if options else settings.REJECTION_LIMIT
+    return DrafterRule.specdec(limit, settings.ADAPTIVE_CAP)
+
+
+def table(options: str) -> DrafterRule:
+    """Return vLLM's dynamic speculation: K by the size of the pass, as in "64=3,128=1"."""
+    return DrafterRule.by_batch(ranges("table", options) if options else settings.DRAFT_TABLE)
+
+
+def goodput(options: str) -> DrafterRule:
+    """Return TurboSpec's rule: the K with most expected committed tokens per second of the server."""
+    no_options("goodput", options)
+    return DrafterRule.goodput(settings.ADAPTIVE_CAP)
+
+
+def ucb(options: str) -> DrafterRule:
+    """Return UCB-SpecStop: each device learns which K brings it tokens fastest."""
+    explore = number("ucb", options, 0.0, MOST_EXPLORE) if options else settings.EXPLORE
+    return DrafterRule.ucb(explore, settings.ADAPTIVE_CAP)
+
+
 def random(options: str) -> DrafterRule:
     """Return a random length for every round."""
     return waiting("random", DrafterRule.random(), options)
@@ -77,5 +111,10 @@ BY_NAME: Mapping[str, Callable[[str], DrafterRule]] = {
     "fixed": fixed,
     "confidence": confidence,
     "predictor": predictor,
+    "entropy": entropy,
+    "specdec++": specdec,
+    "table": table,
+    "goodput": goodput,
+    "ucb": ucb,
     "random": random,
 }

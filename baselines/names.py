@@ -31,8 +31,9 @@ tuned, hindsight
 DIR
     a trained model: a folder with model.safetensors and model.json, or either file
 
-Drafters: none, fixed:K, confidence[:threshold], predictor[:recall], random, file.py:Class; those by name take
-the switches ahead and timeout=SECONDS, as in fixed:5,ahead,timeout=1.
+Drafters: none, fixed:K, confidence[:threshold], entropy[:nats], predictor[:recall], specdec++[:h],
+table[:batch=K,...], goodput, ucb[:explore], random, file.py:Class; fixed, confidence, predictor and random
+take the switches ahead and timeout=SECONDS, as in fixed:5,ahead,timeout=1.
 Schedulers: fcfs, edf, density, static[:size or engine], continuous[:rtc,grow],
 slo-aware[:late=...,deadline=...], random, file.py:Class.
 """
@@ -51,6 +52,7 @@ from wisp_gym.errors import InputError, unknown
 from wisp_gym.evaluation.bounds import BOUNDS
 from wisp_gym.pipeline import Drafter, DrafterRule, Policy, Scheduler, SchedulerRule
 
+PLUS = "specdec++"
 MODEL_FILES = ("model.safetensors", "model.json")
 FORMS = (
     "wisp:best",
@@ -91,8 +93,8 @@ def resolve(name: str) -> Policy:
         import agents  # reads the model; imported only when one is named
 
         return agents.load(name)
-    if "+" in name:
-        drafter, _, scheduler = name.partition("+")
+    if "+" in name.removeprefix(PLUS):
+        drafter, scheduler = _halves(name)
         return Policy(name, _drafter(drafter), _scheduler(scheduler))
     if is_class_name(name):
         raise InputError(f"policy {name!r}: half a policy; pair it, as in predictor+{name} or {name}+fcfs")
@@ -102,6 +104,13 @@ def resolve(name: str) -> Policy:
     if head not in POLICIES:
         raise unknown("policy", name, (*POLICIES, *FORMS))
     return POLICIES[head](options)
+
+
+def _halves(name: str) -> tuple[str, str]:
+    """Return the drafter and the scheduler of DRAFTER+SCHEDULER; one drafter has a plus in its own name."""
+    head = PLUS if name.startswith(PLUS) else ""
+    drafter, _, scheduler = name.removeprefix(head).partition("+")
+    return head + drafter, scheduler
 
 
 def _is_model(name: str) -> bool:

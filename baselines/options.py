@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from wisp_gym.errors import InputError, unknown
+from wisp_gym.rules.control import MAX_DRAFT
 
 
 def no_options(name: str, text: str) -> None:
@@ -57,6 +58,25 @@ def seconds(name: str, key: str, text: str, most: float) -> float:
     if not 0 < value <= most:
         raise InputError(f"{name}:{key}={text}: {text!r} must be seconds, above 0 and at most {most:g}")
     return value
+
+
+def ranges(name: str, text: str) -> tuple[tuple[int, int], ...]:
+    """Return "64=3,128=1" as ((64, 3), (128, 1)).
+
+    :param name: what it belongs to, for the message
+    :param text: as typed: largest batch = draft length, batches rising
+    """
+    form = rf"{name}:{text}: needed are largest batch=draft length, batches rising, lengths 0 to {MAX_DRAFT}"
+    result: list[tuple[int, int]] = []
+    for part in text.split(","):
+        words = part.split("=")
+        if len(words) != 2 or not all(word.isascii() and word.isdigit() and len(word) < 10 for word in words):
+            raise InputError(f"{form}, as in {name}:64=3,128=1")
+        largest, length = map(int, words)
+        if largest <= (result[-1][0] if result else 0) or length > MAX_DRAFT:
+            raise InputError(f"{form}, as in {name}:64=3,128=1")
+        result.append((largest, length))
+    return tuple(result)
 
 
 def choices(name: str, text: str, allowed: Mapping[str, Sequence[str]]) -> dict[str, str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Literal
 
 from wisp_gym.pipeline.policy import WISP_CAP, WISP_RECALL
+from wisp_gym.rules.entropy import svip_nats
 
 Late = Literal["literal", "urgent", "last"]
 Deadline = Literal["round", "timeline"]
@@ -36,6 +37,20 @@ common."""
 
 PREDICTOR_RECALL = WISP_RECALL
 """WISP's stop predictor keeps 0.801 of the tokens that the target accepts."""
+
+ENTROPY_NATS = svip_nats()
+"""Entropy at which a draft stops: SVIP's code stops where sqrt(0.15 H) > 0.3, which is 0.6 nats."""
+
+REJECTION_LIMIT = 0.7
+"""h of SpecDec++: that of its authors' sample, github.com/Kaffaljidhmah2/SpecDec_pp, specdec_pp/sample.py."""
+
+DRAFT_TABLE = ((64, 3), (128, 1))
+"""vLLM's dynamic speculation leaves its table to the operator. This one is an example of its issue 48627:
+passes of 1 to 64 requests draft 3, of 65 to 128 draft 1, larger ones nothing."""
+
+EXPLORE = 0.2
+"""How much UCB-SpecStop explores, as a share of the mean round time. Its code takes 1 ms however long
+that is. Assumed: of 0.01 to 1, this had most goodput at 150 and 200 devices of the paper's scenario."""
 
 FIXED_DRAFT = 5
 """Draft length of SLED in WISP's evaluation. The same group's default in ConfigSpec (arXiv 2604.09722)."""

@@ -83,6 +83,11 @@ POLICIES: dict[str, Callable[[], Policy]] = {
     ),
     "confidence-drop": lambda: pair("confidence-drop", suspect(), SchedulerRule("edf")),
     "density": lambda: pair("density", DrafterRule.fixed(3), SchedulerRule("density", token_budget=48)),
+    "entropy": lambda: pair("entropy", DrafterRule.entropy(0.6)),
+    "specdec": lambda: pair("specdec", DrafterRule.specdec(0.7), SchedulerRule("edf")),
+    "table": lambda: pair("table", DrafterRule.by_batch(((2, 5), (4, 2)))),
+    "goodput": lambda: pair("goodput", DrafterRule.goodput(), SchedulerRule("density")),
+    "ucb": lambda: pair("ucb", DrafterRule.ucb(0.2), SchedulerRule("slo-aware")),
     "random": lambda: pair("random", DrafterRule.random(), SchedulerRule("random")),
     "sled-ahead": lambda: pair(
         "sled-ahead",
@@ -164,7 +169,7 @@ def draft_token_ns(world: World, device: int, checked: bool) -> int:
 
 def is_checked(policy: Policy) -> bool:
     """Say whether the drafter calls WISP's network at every token."""
-    return isinstance(policy.drafter, DrafterRule) and policy.drafter.score == "stop"
+    return isinstance(policy.drafter, DrafterRule) and policy.drafter.score in ("stop", "agreement")
 
 
 @dataclasses.dataclass

@@ -92,6 +92,8 @@ class Bank(NamedTuple):
     estimator: npt.NDArray[np.float64]  # (4,) of the scenario
     reports: npt.NDArray[np.int64]  # (n, 4)
     seen: npt.NDArray[np.float64]  # (n, 2, 33)
+    table: npt.NDArray[np.int64]  # (n, 0)
+    bandit: npt.NDArray[np.float64]  # (n, 0, 1, 3)
     scores: npt.NDArray[np.float32]  # (n, positions)
     off_scores: npt.NDArray[np.float32]  # (n, positions)
     counters: npt.NDArray[Any]  # (n, 4)
@@ -154,6 +156,8 @@ def state_of(bank: Bank, i: int) -> State:
         bank.estimator,
         bank.reports[i],
         bank.seen[i],
+        bank.table[i],
+        bank.bandit[i],
         bank.scores[i, :positions],
         bank.off_scores[i, :positions],
         bank.counters[i],

@@ -13,7 +13,9 @@ from wisp_gym.pipeline.accounting import account_delivery, settle_device
 from wisp_gym.pipeline.events import ARRIVAL, DELIVERY, READY, push_event
 from wisp_gym.pipeline.log import LOG_DELIVER, LOG_DRAFT, LOG_START, write_log
 from wisp_gym.pipeline.state import DOWNLINK, IDLE, PREFILLING, READING, UPLINK, State
-from wisp_gym.rules.control import MAX_DRAFT, RANDOM_DRAFT
+from wisp_gym.rules.control import MAX_DRAFT, RANDOM_DRAFT, UCB
+from wisp_gym.rules.specdec import all_agree
+from wisp_gym.rules.ucb import learn_round, pick_arm
 from wisp_gym.world.network import link_cell
 from wisp_gym.world.rng import CAUSE_POLICY, bits, key
 from wisp_gym.world.types import WorldArrays
@@ -114,6 +116,7 @@ def draft_tokens(
     threshold.
 
     Scores are read on the true prefix up to and including the round's first mismatch, and off it after that.
+    A cumulative rule holds their product so far against the threshold (rules/specdec.py).
 
     :return: tokens drafted; of them the leading run of agreements; whether the last one is a suspect
     """
@@ -121,10 +124,15 @@ def draft_tokens(
     accepted = 0
     on_path = True
     scored = threshold > -math.inf
+    cumulative = state.control[0]["cumulative"] == 1
+    agreeing = 1.0
     while drafted < limit:
-        score = np.float32(0.0)
+        score = 0.0
         if scored:
-            score = state.scores[at + drafted] if on_path else state.off_scores[at + drafted]
+            score = np.float64(state.scores[at + drafted] if on_path else state.off_scores[at + drafted])
+            if cumulative:
+                agreeing = all_agree(agreeing, score)
+                score = agreeing
         if on_path:
             if world.accepts[at + drafted] == 1:
                 accepted += 1
@@ -144,6 +152,8 @@ def round_limit(world: WorldArrays, state: State, d: int) -> tuple[Any, float]:
         index = mine["session"] - world.devices[d]["first_session"]
         draw = key(control["policy_seed"], CAUSE_POLICY, d, index)
         return np.int64(bits(draw, mine["committed"]) >> np.uint64(61)), -math.inf
+    if control["drafter"] == UCB:
+        mine["cap"] = pick_arm(state.bandit[d], control["explore"])
     return mine["cap"], mine["threshold"]
 
 
@@ -231,6 +241,8 @@ def deliver(world: WorldArrays, state: State, d: int, tokens: int, horizon_ns: i
         mine, state.outcomes[row], length, world.groups[g], state.counters[g], state.tbt[g], tokens, now_ns
     )
     write_log(state.log, state.clock[0], LOG_DELIVER, d, row, tokens, mine["delivered"], 0, 0)
+    if state.control[0]["drafter"] == UCB and mine["k"] == mine["cap"]:
+        learn_round(state.bandit[d], mine["cap"], now_ns - mine["round_ns"], tokens)
     if done:
         next_session(world, state, d, now_ns, horizon_ns)
     elif state.control[0]["server_loop"] == 0:

@@ -5,14 +5,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal, get_args
 
 from wisp_gym.errors import InputError
 from wisp_gym.pipeline.protocols import Commander, Drafter, Scheduler
 from wisp_gym.rules.control import MAX_DRAFT
+from wisp_gym.rules.specdec import least_product
 from wisp_gym.world.types import GROUPS
 
-Score = Literal["confidence", "entropy", "stop"]
+Score = Literal["confidence", "entropy", "stop", "agreement"]
+DrafterKind = Literal["constant", "random", "table", "goodput", "ucb"]
 Late = Literal["literal", "urgent", "last"]
 Deadline = Literal["round", "timeline"]
 SchedulerKind = Literal["fcfs", "edf", "density", "slo-aware", "static", "continuous", "random"]
@@ -41,14 +44,25 @@ def _check_choice(name: str, value: str | None, allowed: tuple[str | None, ...])
         raise InputError(f"{name}: {value!r}; allowed: {', '.join(str(choice) for choice in allowed)}")
 
 
+def _check_table(table: tuple[tuple[int, int], ...]) -> None:
+    whole = all(type(number) is int for entry in table for number in entry)
+    rising = all(a < b for a, b in pairwise([0, *(largest for largest, _ in table)]))
+    if not (table and whole and rising and all(0 <= length <= MAX_DRAFT for _, length in table)):
+        raise InputError(
+            f"draft table: {table}; allowed: pairs (largest pass, rising from 1; 0 to {MAX_DRAFT} tokens)"
+        )
+
+
 @dataclass(frozen=True)
 class DrafterRule:
     """Settings of a compiled drafter.
 
-    :param kind: "constant", or "random" (a random cap of 0-7 each round)
-    :param caps: most tokens to draft, by SLO class  # (4,)
-    :param score: what the stop rule reads: confidence, entropy (negated), or WISP's stop score; None
-    drafts to the cap
+    :param kind: "constant", "random" (a random cap of 0-7 each round), "table" (vLLM), "goodput" (TurboSpec)
+    or "ucb" (UCB-SpecStop), see wisp_gym/rules
+    :param caps: most tokens to draft, by SLO class; of goodput and ucb the first is the longest considered
+    # (4,)
+    :param score: what the stop rule reads: confidence, entropy (negated), WISP's stop score, or agreement
+    (the product of P(accept) over the draft, SpecDec++); None drafts to the cap
     :param threshold: the first token scoring below it ends the draft
     :param recall: instead of a threshold, the recall on accepted tokens of the profile's table (stop score
     only)
@@ -57,11 +71,14 @@ class DrafterRule:
     :param ahead: go on drafting while waiting for the answer (SLED, see pipeline/ahead.py)
     :param timeout_s: ask again after waiting for so long, s; None waits for ever
     :param retries: ask again at most so often in a round, then wait
-    :raises InputError: a cap outside 0-32, a time-out that is not above 0, or drafting ahead together with
-    `drop_suspect` or `server_loop`
+    :param table: of "table": (largest pass, draft length), rising; larger passes draft nothing
+    :param explore: of "ucb": weight of what is not known yet
+    :raises InputError: a cap outside 0-32 (1-32 with ucb), a table or weight that cannot be, a time-out that
+    is not above 0, or drafting ahead together with `drop_suspect`, `server_loop` or a rule that needs the
+    reply
     """
 
-    kind: Literal["constant", "random"] = "constant"
+    kind: DrafterKind = "constant"
     caps: tuple[int, int, int, int] = (0, 0, 0, 0)
     score: Score | None = None
     threshold: float = -math.inf
@@ -71,9 +88,11 @@ class DrafterRule:
     ahead: bool = False
     timeout_s: float | None = None
     retries: int = RETRIES
+    table: tuple[tuple[int, int], ...] = ()
+    explore: float = 0.0
 
     def __post_init__(self) -> None:
-        _check_choice("drafter", self.kind, ("constant", "random"))
+        _check_choice("drafter", self.kind, get_args(DrafterKind))
         _check_choice("score", self.score, (None, *get_args(Score)))
         if len(self.caps) != GROUPS or not all(
             type(cap) is int and 0 <= cap <= MAX_DRAFT for cap in self.caps
@@ -83,6 +102,12 @@ class DrafterRule:
             )
         if math.isnan(self.threshold):
             raise InputError("draft threshold: nan; allowed: a number")
+        if self.kind == "table":
+            _check_table(self.table)
+        if self.kind == "ucb" and self.caps[0] == 0:
+            raise InputError(f"draft cap of ucb: 0; allowed: 1 to {MAX_DRAFT}")
+        if not (math.isfinite(self.explore) and self.explore >= 0):
+            raise InputError(f"explore: {self.explore}; allowed: a number, 0 or more")
         self._check_waiting()
 
     def _check_waiting(self) -> None:
@@ -90,6 +115,9 @@ class DrafterRule:
             raise InputError(
                 "ahead: with drop_suspect; allowed: one of them, a dropped token leaves nothing ahead"
             )
+        if self.ahead and (self.kind not in ("constant", "random") or self.score == "agreement"):
+            rule = self.score or self.kind
+            raise InputError(f"ahead: with {rule}; allowed: fixed, confidence, predictor, random")
         if self.server_loop and (self.ahead or self.timeout_s is not None):
             raise InputError("ahead, timeout_s: with server_loop; allowed: drafters on a device")
         if self.timeout_s is not None and not (0 < self.timeout_s <= MOST_TIMEOUT_S):
@@ -118,6 +146,32 @@ class DrafterRule:
     def predictor(cls, recall: float = WISP_RECALL, cap: int = WISP_CAP) -> DrafterRule:
         """Stop at the first token that WISP's score takes for a rejection, at a recall on accepted tokens."""
         return cls(caps=(cap, cap, cap, cap), score="stop", recall=recall)
+
+    @classmethod
+    def entropy(cls, nats: float, cap: int = WISP_CAP) -> DrafterRule:
+        """Stop at the first token drawn at more entropy than `nats` (SVIP, AdaEDL)."""
+        return cls(caps=(cap, cap, cap, cap), score="entropy", threshold=-nats)
+
+    @classmethod
+    def specdec(cls, h: float, cap: int = WISP_CAP) -> DrafterRule:
+        """Stop when P(at least one token is rejected) exceeds h (SpecDec++)."""
+        return cls(caps=(cap, cap, cap, cap), score="agreement", threshold=least_product(h))
+
+    @classmethod
+    def by_batch(cls, table: tuple[tuple[int, int], ...]) -> DrafterRule:
+        """Draft by the size of the last pass: (largest pass, length), rising; nothing after larger ones
+        (vLLM)."""
+        return cls(kind="table", table=table)
+
+    @classmethod
+    def goodput(cls, longest: int = WISP_CAP) -> DrafterRule:
+        """Draft what the server expects most committed tokens per second of, 0 to `longest` (TurboSpec)."""
+        return cls(kind="goodput", caps=(longest, longest, longest, longest))
+
+    @classmethod
+    def ucb(cls, explore: float, longest: int = WISP_CAP) -> DrafterRule:
+        """Let each device learn which length, 1 to `longest`, brings it tokens fastest (UCB-SpecStop)."""
+        return cls(kind="ucb", caps=(longest, longest, longest, longest), explore=explore)
 
     @classmethod
     def random(cls) -> DrafterRule:

@@ -29,6 +29,8 @@ from wisp_gym.pipeline.protocols import Commander, DispatchView, Drafter, RoundV
 from wisp_gym.pipeline.state import State, new_state
 from wisp_gym.rules import control as rules
 from wisp_gym.rules.estimate import fit_estimator
+from wisp_gym.rules.specdec import agreement_probability
+from wisp_gym.rules.table import by_batch_size
 from wisp_gym.world import World, template_of
 from wisp_gym.world.streams import stop_scores
 from wisp_gym.world.types import GROUPS
@@ -43,6 +45,13 @@ SCHEDULERS = {
     "static": rules.STATIC,
     "continuous": rules.CONTINUOUS,
     "random": rules.RANDOM_ORDER,
+}
+DRAFTERS = {
+    "constant": rules.CONSTANT,
+    "random": rules.RANDOM_DRAFT,
+    "table": rules.TABLE,
+    "goodput": rules.GOODPUT,
+    "ucb": rules.UCB,
 }
 LATE = {"literal": rules.LATE_LITERAL, "urgent": rules.LATE_URGENT, "last": rules.LATE_LAST}
 DEADLINES = {"round": rules.DEADLINE_ROUND, "timeline": rules.DEADLINE_TIMELINE}
@@ -71,6 +80,9 @@ def compiled_scores(world: World, score: str) -> tuple[FloatArray, FloatArray]:
         return world.signals[0], world.off_signals[0]
     if score == "entropy":
         return -world.signals[1], -world.off_signals[1]
+    if score == "agreement":
+        on, off = compiled_scores(world, "stop")
+        return agreement_probability(on), agreement_probability(off)
     return stop_scores(world.signals), stop_scores(world.off_signals)
 
 
@@ -255,11 +267,19 @@ class Simulation:
 
     def _set_drafter(self, control: Any) -> None:
         drafter = self.policy.drafter
-        control["checked"] = not isinstance(drafter, DrafterRule) or drafter.score == "stop"
+        control["checked"] = not isinstance(drafter, DrafterRule) or drafter.score in ("stop", "agreement")
         if not isinstance(drafter, DrafterRule):
             control["drafter"] = rules.ASKED_DRAFTER
             return
-        control["drafter"] = rules.RANDOM_DRAFT if drafter.kind == "random" else rules.CONSTANT
+        control["drafter"] = DRAFTERS[drafter.kind]
+        control["cumulative"] = drafter.score == "agreement"
+        control["longest"], control["explore"] = drafter.caps[0], drafter.explore
+        if drafter.kind == "table":
+            max_batch = int(self.world.arrays.server[0]["max_batch"])
+            self.state = self.state._replace(table=by_batch_size(drafter.table, max_batch))
+        elif drafter.kind == "ucb":
+            bandit = np.zeros((self.world.devices, drafter.caps[0], 3))
+            self.state = self.state._replace(bandit=bandit)
         control["drop_suspect"], control["server_loop"] = drafter.drop_suspect, drafter.server_loop
         control["ahead"], control["retries"] = drafter.ahead, drafter.retries
         control["timeout_ns"] = 0 if drafter.timeout_s is None else max(1, round(1e9 * drafter.timeout_s))

@@ -142,6 +142,8 @@ CLOCK = np.dtype(
         ("kv_used", "i8"),  # tokens
         ("logged", "i8"),  # rows of the event log
         ("log_on", "i8"),
+        ("agreed", "f8"),  # goodput: drafted tokens that agreed, of late
+        ("judged", "f8"),  # and those of which it is known whether they did
     ]
 )
 
@@ -175,6 +177,8 @@ class State(NamedTuple):
     estimator: npt.NDArray[np.float64]  # (4,) WISP's verification time estimator
     reports: npt.NDArray[np.int64]  # (4,) when a request of the class last arrived, 0 never
     seen: npt.NDArray[np.float64]  # (2, 33) by draft length: accepted tokens, rounds
+    table: npt.NDArray[np.int64]  # (max_batch + 1,) draft length by size of the pass; (0,) where unused
+    bandit: npt.NDArray[np.float64]  # (devices, arms, 3) sums of ucb (rules/ucb.py); (0, 1, 3) where unused
     scores: npt.NDArray[np.float32]  # (positions,) stop scores on the true prefix
     off_scores: npt.NDArray[np.float32]  # (positions,) and off it
     counters: npt.NDArray[Any]  # (4,) COUNTER
@@ -223,6 +227,8 @@ def new_state(
         estimator=estimator,
         reports=np.zeros(GROUPS, np.int64),
         seen=np.zeros((2, MAX_DRAFT + 1)),
+        table=np.zeros(0, np.int64),
+        bandit=np.zeros((0, 1, 3)),
         scores=scores,
         off_scores=off_scores,
         counters=np.zeros(GROUPS, COUNTER),
@@ -243,4 +249,6 @@ def new_state(
         state.outcomes[field] = -1
     state.seen[0] = PRIOR_ROUNDS * world.expected
     state.seen[1] = PRIOR_ROUNDS
+    state.clock["agreed"] = PRIOR_ROUNDS * world.expected[1]
+    state.clock["judged"] = PRIOR_ROUNDS
     return state

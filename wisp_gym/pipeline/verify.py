@@ -13,8 +13,8 @@ from wisp_gym.pipeline.interference import count_queue_interference, measure_int
 from wisp_gym.pipeline.log import LOG_MEMBER, LOG_PASS, LOG_VERIFY, write_log
 from wisp_gym.pipeline.memory import hold, make_room
 from wisp_gym.pipeline.queue import enqueue, join_queue, leave_queue, refresh_cost
+from wisp_gym.pipeline.replies import count_agreement, decide_replies, write_reply
 from wisp_gym.pipeline.state import BIN_NS, DOWNLINK, READING, TBT_BINS, VERIFYING, State
-from wisp_gym.rules.control import COMMANDED
 from wisp_gym.rules.select import NEVER
 from wisp_gym.world.rng import CAUSE_SERVER, bits, key
 from wisp_gym.world.server import attention_pairs, pass_time_ns
@@ -65,6 +65,7 @@ def count_pass(state: State, time_ns: np.int64) -> None:
     totals["new_tokens"] += pack["new"]
     totals["busy_ns"] += time_ns
     number = clock["batch_no"]
+    replied = decide_replies(state)
     write_log(state.log, clock, LOG_PASS, -1, -1, number, pack["members"], clock["pass_end_ns"], 0)
     for i in range(pack["members"]):
         d = state.batch[i]
@@ -79,9 +80,8 @@ def count_pass(state: State, time_ns: np.int64) -> None:
         state.waits[request["group"], min(wait_ns // BIN_NS, TBT_BINS - 1)] += 1
         k, take = request["k"], request["take"]
         write_log(state.log, clock, LOG_MEMBER, d, mine["session"], number, k, take, request["cached"])
-        if state.control[0]["drafter"] == COMMANDED:
-            mine["cap"] = state.caps[request["group"]]
-            mine["threshold"] = state.thresholds[request["group"]]
+        if replied:
+            write_reply(state, d)
 
 
 @kernel
@@ -164,6 +164,7 @@ def count_round(world: WorldArrays, state: State, d: int) -> None:
     counter["forecast_on_time"] += forecast_on_time(world, state, d, accepted + 1)
     state.seen[0, k] += accepted
     state.seen[1, k] += 1.0
+    count_agreement(state, k, accepted)
     number = state.clock[0]["batch_no"] - 1
     committed = mine["committed"] + accepted + 1
     write_log(state.log, state.clock[0], LOG_VERIFY, d, mine["session"], number, accepted, committed, 0)

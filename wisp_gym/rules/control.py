@@ -10,6 +10,9 @@ CONSTANT = 0  # caps and thresholds by class
 COMMANDED = 1  # what the last reply carried
 RANDOM_DRAFT = 2  # a random cap, no threshold
 ASKED_DRAFTER = 3  # a Python drafter is asked at every round start
+TABLE = 4  # by the size of the pass, carried by its replies
+GOODPUT = 5  # what the server expects most of, carried by its replies
+UCB = 6  # each device's own bandit
 
 # Schedulers
 FCFS = 0
@@ -39,6 +42,9 @@ CONTROL = np.dtype(
         ("asked", "i8"),  # 1: every dispatch is left to Python (a scheduler, or an environment's agent)
         ("drop_suspect", "i8"),  # 1: the token the stop rule suspects is not sent
         ("checked", "i8"),  # 1: the stop rule is a network whose calls take the device's time
+        ("cumulative", "i8"),  # 1: the threshold is on the product of the round's scores, not on each
+        ("longest", "i8"),  # goodput: longest draft it considers
+        ("explore", "f8"),  # ucb: weight of what is not known yet
         ("server_loop", "i8"),  # 1: no drafting and no network between rounds (centralized serving)
         ("ahead", "i8"),  # 1: devices go on drafting while they wait (SLED)
         ("timeout_ns", "i8"),  # how long they wait before they ask again, 0 for ever

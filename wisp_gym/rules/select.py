@@ -196,7 +196,7 @@ def select_members(
             continue
         join(pack, request, control, now_ns, batch)
     if pack["members"] == 0 and rule == CONTINUOUS and control["whole_output"] == 1:
-        return NEVER  # those admitted keep their memory; asked again when one of them comes back or ends
+        return int(NEVER)  # those admitted keep their memory; asked again when one of them comes back or ends
     if pack["members"] == 0:
         _take_one(requests, waiting, count, control, now_ns, pack, batch)
     return -1
