@@ -16,6 +16,7 @@ from wisp_gym.evaluation.crossing import (
     interpolated,
     next_size,
     scanned_sizes,
+    search_near,
 )
 
 
@@ -29,6 +30,32 @@ def test_a_step_is_found_to_one_device(last: int) -> None:
     found = find(step_at(last), 4096)
     assert (found.capacity, found.crossed, found.held_again) == (last, True, ())
     assert found.scanned_to >= BEYOND * max(last, 4)
+
+
+@pytest.mark.parametrize("last", [0, 1, 3, 40, 164, 1000])
+@pytest.mark.parametrize("guess", [1, 30, 164, 5000])
+def test_from_any_guess_a_step_is_found_near_enough(last: int, guess: int) -> None:
+    curve, known = step_at(last), {}
+    steps = search_near(guess, 4096, beyond=(1.0, 1.2))
+    sizes = next(steps)
+    with pytest.raises(StopIteration) as stop:
+        while True:
+            known |= {size: curve(size) for size in sizes}
+            sizes = steps.send(known)
+    found: Crossing = stop.value.value
+    assert found.crossed
+    assert 0.98 * last <= found.capacity <= last
+    assert {max(1, found.capacity), max(1, round(1.2 * found.capacity))} <= known.keys()
+    assert found.scanned_to == max(known)
+
+
+def test_a_curve_that_never_crosses_is_said_not_to() -> None:
+    steps = search_near(10, 100)
+    sizes = next(steps)
+    with pytest.raises(StopIteration) as stop:
+        while True:
+            sizes = steps.send({size: 0.0 for size in sizes})
+    assert stop.value.value == Crossing(100, False, (), 100)
 
 
 def test_exactly_the_tolerance_is_held() -> None:
