@@ -110,9 +110,9 @@ def search(most: int, start: int = START) -> Search:
 
 
 def search_near(guess: int, most: int, share: float = NEAR, beyond: Sequence[float] = ()) -> Search:
-    """Find a crossing from a guess, the curve taken to be monotone: a tenth of the sizes that `search` runs.
+    """Find a crossing from a guess, the curve taken to be monotone: a fifth of the sizes that `search` runs.
 
-    From the guess sizes go up or down by `WIDEN` until one holds and one breaks; between them they are bisected.
+    From the guess sizes go up or down by `WIDEN` until one holds and one breaks, then they are bisected.
 
     :param guess: devices
     :param most: largest size allowed
@@ -177,7 +177,15 @@ def find(curve: Callable[[int], float], most: int, start: int = START) -> Crossi
     :param most: largest size allowed
     :param start: the smallest scanned
     """
-    steps = search(most, start)
+    return driven(search(most, start), curve)
+
+
+def driven(steps: Search, curve: Callable[[int], float]) -> Crossing:
+    """Return what a search finds on a curve that can be asked size by size.
+
+    :param steps: the search, not yet begun
+    :param curve: violation at a size
+    """
     known: dict[int, float] = {}
     sizes = next(steps)
     while True:
