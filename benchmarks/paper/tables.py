@@ -1,0 +1,256 @@
+"""The tables of docs/reproduction.md, from the result that `benchmarks/paper.py` wrote."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.paper.cells import GOODPUT, WITHIN
+from benchmarks.paper.engine_limits import holds_more_than_published
+from benchmarks.paper.targets import SYSTEMS, TIGHTEST
+
+Result = Mapping[str, Any]
+RESULT = Path(__file__).resolve().parents[1] / "results" / "paper.json"
+UNDEFINED = "-"
+
+
+def block(name: str) -> str:
+    """Return a table of the committed result."""
+    return BLOCKS[name](json.loads(RESULT.read_text(encoding="utf-8")))
+
+
+def grid(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a table in Markdown."""
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in [head, ["---"] * len(head), *rows])
+
+
+def number(value: float | None, digits: int = 0) -> str:
+    """Show a number, a dash where there is none."""
+    return UNDEFINED if value is None else f"{value:,.{digits}f}"
+
+
+def percent(value: float | None) -> str:
+    """Show a deviation, with its sign."""
+    return UNDEFINED if value is None else f"{100 * value:+.0f} %"
+
+
+def listing(words: Sequence[str]) -> str:
+    """Return "a, b and c"."""
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
+def lead(result: Result) -> str:
+    """Return what must be known before any ratio, in figures."""
+    table, limits = result["table"], result["limits"]["limits"]
+    by_name = {record["name"]: record for record in table["ratios"]}
+    over = [
+        f"{by_name[f'{what} over {other}']['ours']:.2f} (paper {by_name[f'{what} over {other}']['paper']:g})"
+        for what in ("capacity", "goodput")
+        for other in ("centralized", "sled")
+    ]
+    parts = [
+        f"At the scenario's limit WISP holds {over[0]} times the devices of centralized serving and {over[1]} times "
+        f"those of SLED at {TIGHTEST}, with {over[2]} and {over[3]} times their goodput; of the 15 published cells "
+        f"{100 * table['share_within_15_percent']:.0f} % are within 15 %, the worst is {100 * table['max_deviation']:.0f} % "
+        f"off, the median {100 * table['median_deviation']:.0f} %."
+    ]
+    for limit in (entry["max_batch"] for entry in limits if entry["max_batch"] >= 64):
+        classes = holds_more_than_published(limits, limit, "centralized")
+        if classes:
+            parts.append(
+                f"With a limit of {limit} requests a pass, centralized serving alone holds more devices of "
+                f"{listing(classes)} than the paper's WISP."
+            )
+            break
+    flips = [flip for flip in result["limits"]["flips"] if (flip["above"], flip["below"]) == SYSTEMS[:2]]
+    turned = [f"{flip['flips_at'][0]:.0f} ({flip['column']})" for flip in flips if flip["flips_at"]]
+    if turned:
+        parts.append(f"Centralized serving overtakes WISP at a limit of {listing(turned)}.")
+    return "\n".join(parts)
+
+
+def table(result: Result) -> str:
+    """Return the cells with the published ones."""
+    cells = result["table"]["cells"]
+    columns = list(dict.fromkeys(cell["column"] for cell in cells))
+    rows = []
+    for column in columns:
+        row = [f"{column}, devices" if column != GOODPUT else "system goodput, tok/s"]
+        for system in SYSTEMS:
+            cell = next(one for one in cells if (one["system"], one["column"]) == (system, column))
+            row += [
+                _with_interval(cell),
+                number(cell.get("paper"), 1 if column == GOODPUT else 0),
+                percent(cell.get("deviation")),
+            ]
+        rows.append(row)
+    head = [word for system in SYSTEMS for word in (system, "paper", "off by")]
+    short = result["table"]
+    note = (
+        f"Largest deviation {100 * short['max_deviation']:.1f} %, median {100 * short['median_deviation']:.1f} %; "
+        f"{100 * short['share_within_7_percent']:.0f} % of the cells within 7 %, "
+        f"{100 * short['share_within_15_percent']:.0f} % within 15 %. {short['seeds']} test seeds; "
+        "[ ]: 95 % intervals over them."
+    )
+    return f"{grid(['', *head], rows)}\n\n{note}"
+
+
+def _with_interval(cell: Mapping[str, Any]) -> str:
+    """Show a cell's figure, its interval, and where a goodput was met."""
+    digits = 1 if cell["column"] == GOODPUT else 0
+    text = ("≥ " if cell["bound"] else "") + number(cell["value"], digits)
+    if cell["low"] is not None:
+        text += f" [{number(cell['low'], digits)}, {number(cell['high'], digits)}]"
+    return text + (f" at {cell['at']}" if cell["at"] is not None else "")
+
+
+def ratios(result: Result) -> str:
+    """Return the headline ratios, and what capacities ask for."""
+    rows = [
+        [
+            record["name"] + (f", {TIGHTEST}" if "highest" in record else ""),
+            number(record["ours"], 2),
+            number(record["paper"], 2),
+            percent(record["deviation"]),
+            f"{number(record['highest'], 2)} ({record['highest_at']})" if "highest" in record else UNDEFINED,
+        ]
+        for record in result["table"]["ratios"]
+    ]
+    first = grid(["WISP's", "ours", "paper", "off by", "highest over the classes"], rows)
+    asked = []
+    for entry in result["table"]["demand"]:
+        both = zip(entry["ours_tps"], entry["paper_tps"], strict=True)
+        asked.append([entry["system"], *(f"{number(ours)} (paper {number(paper)})" for ours, paper in both)])
+    rates = [f"{rate:g} tok/s" for rate in result["table"]["demand"][0]["rates_tps"]]
+    return f"{first}\n\nCapacity x rate, tok/s:\n\n{grid(['', *rates], asked)}"
+
+
+def misses(result: Result) -> str:
+    """Return the cells that are not met."""
+    missed = [cell for cell in result["table"]["cells"] if abs(cell.get("deviation") or 0) > WITHIN]
+    if not missed:
+        return "No cell is further than 15 % from the published one."
+    return "\n".join(
+        f"- {cell['system']}, {cell['column']}: {number(cell['value'])} for {number(cell['paper'])} "
+        f"({percent(cell['deviation'])})"
+        for cell in sorted(missed, key=lambda cell: -abs(cell["deviation"]))
+    )
+
+
+def parameters(result: Result) -> str:
+    """Return every parameter."""
+    order = {"calibrated": 0, "reported": 1, "measured": 2, "assumed": 3}
+    listed = sorted(result["parameters"], key=lambda one: order[one["kind"]])
+    rows = [[f"`{one['place']}`", one["kind"], one["value"], one["why"]] for one in listed]
+    return grid(["parameter", "", "value", "source"], rows)
+
+
+def predictions(result: Result) -> str:
+    """Return the cells on other servers."""
+    rows = []
+    columns: list[str] = []
+    for entry in result["predictions"]["servers"]:
+        columns = list(dict.fromkeys(cell["column"] for cell in entry["cells"]))
+        for system in SYSTEMS:
+            cells = [_predicted(cell) for cell in entry["cells"] if cell["system"] == system]
+            rows.append([f"`{entry['server']}`" if system == SYSTEMS[0] else "", system, *cells])
+        ratios = {record["name"]: number(record["ours"], 2) for record in entry["ratios"]}
+        rows.append(
+            ["", "", *[""] * (len(columns) - 2), *(_two(ratios, what) for what in ("capacity", "goodput"))]
+        )
+    return grid(["server", "", *columns], rows)
+
+
+def _predicted(cell: Mapping[str, Any]) -> str:
+    """Show a figure; ≥ where the largest fleet run still held."""
+    return ("≥ " if cell["bound"] else "") + number(cell["value"])
+
+
+def _two(ratios: Mapping[str, str], what: str) -> str:
+    """Show WISP's ratios over the two others."""
+    return f"x {ratios[f'{what} over centralized']}, x {ratios[f'{what} over sled']}"
+
+
+def sensitivity(result: Result) -> str:
+    """Return how ratios and deviations move with every calibrated parameter."""
+    section = result["sensitivity"]
+    names = list(section["reference"]["headlines"])
+    rows = [["as it is", "", *_moved(section["reference"], names)]]
+    for move in section["moves"]:
+        rows.append([f"`{move['parameter']}`", f"{move['from']:,} → {move['to']:,}", *_moved(move, names)])
+    return grid(["parameter", "", *names, "largest deviation", "median"], rows)
+
+
+def _moved(entry: Mapping[str, Any], names: Sequence[str]) -> list[str]:
+    """Show the ratios and deviations of one setting."""
+    shares = (entry["max_deviation"], entry["median_deviation"])
+    return [
+        *(number(entry["headlines"][name], 2) for name in names),
+        *(f"{100 * share:.0f} %" for share in shares),
+    ]
+
+
+def limits(result: Result) -> str:
+    """Return every system's cells at every limit, and where orders flip."""
+    section = result["limits"]
+    columns = list(dict.fromkeys(cell["column"] for cell in section["limits"][0]["cells"]))
+    rows = []
+    for entry in section["limits"]:
+        for system in SYSTEMS:
+            cells = [_predicted(cell) for cell in entry["cells"] if cell["system"] == system]
+            rows.append([str(entry["max_batch"]) if system == SYSTEMS[0] else "", system, *cells])
+    flips = []
+    for flip in section["flips"]:
+        ends = [value for value in flip["ratio"] if value is not None]
+        turns = listing([f"{limit:.0f}" for limit in flip["flips_at"]]) if flip["flips_at"] else "nowhere"
+        span = f"{ends[0]:.2f} to {ends[-1]:.2f}" if ends else UNDEFINED
+        flips.append([f"{flip['above']} / {flip['below']}", flip["column"], span, turns])
+    second = grid(["ratio", "", "from the lowest limit to the highest", "passes 1 at a limit of"], flips)
+    return f"{grid(['limit', '', *columns], rows)}\n\n{second}"
+
+
+def sled(result: Result) -> str:
+    """Return the steps from SLED to WISP."""
+    section = result["sled"]
+    rows = [
+        [
+            step["step"],
+            number(step["capacity_devices"]),
+            UNDEFINED if at == 0 else f"x {number(step['factor'], 2)}",
+            number(step["goodput_tps"]),
+        ]
+        for at, step in enumerate(section["steps"])
+    ]
+    head = ["", f"capacity at {section['column']}, devices", "factor", "system goodput, tok/s"]
+    return f"{grid(head, rows)}\n\nTogether x {number(section['ratio'], 2)}."
+
+
+def dip_sd(result: Result) -> str:
+    """Return the table under the slower law."""
+    section = result["dip-sd"]
+    columns = list(dict.fromkeys(cell["column"] for cell in section["cells"]))
+    rows = []
+    for system in SYSTEMS:
+        cells = [cell for cell in section["cells"] if cell["system"] == system]
+        rows.append([system, *(f"{_predicted(cell)} ({percent(cell['deviation'])})" for cell in cells)])
+    shown = [f"{one['name']} {number(one['ours'], 2)} (paper {one['paper']:g})" for one in section["ratios"]]
+    return (
+        f"{grid(['', *columns], rows)}\n\nRatios: {listing(shown)}. In brackets: off the published cell by."
+    )
+
+
+BLOCKS: Mapping[str, Callable[[Result], str]] = {
+    "lead": lead,
+    "table": table,
+    "ratios": ratios,
+    "misses": misses,
+    "parameters": parameters,
+    "predictions": predictions,
+    "sensitivity": sensitivity,
+    "limits": limits,
+    "sled": sled,
+    "dip-sd": dip_sd,
+}
+"""By name; docs/generate.py puts them between the marks `paper-NAME`."""
