@@ -1,4 +1,4 @@
-"""Section `predictions`: other targets and GPUs, with the same parameters; nothing is published to compare."""
+"""Section `predictions`: other targets and GPUs, with the same parameters; nothing published to compare."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The scenario on another server: its profile, the pair that fits it, and its memory; nothing else changes."""
+"""The scenario on another server: its profile, the pair that fits it and its memory, nothing else."""
 
 from __future__ import annotations
 
