@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
@@ -40,7 +40,7 @@ def _guess(work: Work) -> Guess:
     return guess
 
 
-def flips(by_limit: dict[int, Cells]) -> list[dict[str, Any]]:
+def flips(by_limit: Mapping[int, Cells]) -> list[dict[str, Any]]:
     """Return, for every column and pair of systems, who is ahead at the lowest limit and where that turns."""
     limits = sorted(by_limit)
     columns = [column for system, column in by_limit[limits[0]] if system == SYSTEMS[0]]
@@ -80,7 +80,7 @@ def crossings(limits: Sequence[int], first: Sequence[float], second: Sequence[fl
     return found
 
 
-def holds_more_than_published(by_limit: Sequence[dict[str, Any]], limit: int, system: str) -> list[str]:
+def holds_more_than_published(by_limit: Sequence[Mapping[str, Any]], limit: int, system: str) -> list[str]:
     """Return the classes of which a system at a limit holds more devices than the paper's WISP.
 
     :param by_limit: as in the result of `run`

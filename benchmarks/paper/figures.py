@@ -17,7 +17,7 @@ from matplotlib.ticker import NullFormatter, NullLocator
 from benchmarks.paper.cells import GOODPUT, MIX
 from benchmarks.paper.targets import SYSTEMS, targets
 from wisp_gym.evaluation.plots.bars import ERROR
-from wisp_gym.evaluation.plots.style import RC, WIDTH_IN, colour, figure, legend, line_style
+from wisp_gym.evaluation.plots.style import RC, WIDTH_IN, colour, figure, line_style
 
 WIDE_IN = 2 * WIDTH_IN + 0.3
 """Width of a figure over both columns, inches."""
@@ -44,6 +44,11 @@ def wide(height_in: float, rows: int, columns: int, **options: Any) -> tuple[Fig
     """Return a figure over both columns and its axes, row by row."""
     made = Figure(figsize=(WIDE_IN, height_in))
     return made, list(made.subplots(rows, columns, squeeze=False, **options).flat)
+
+
+def one_line(made: Figure, handles: list[Any]) -> None:
+    """Put a legend above all axes of a wide figure, in one line."""
+    made.legend(handles=handles, loc="outside upper center", ncols=len(handles))
 
 
 def capacities(table: Result) -> Figure:
@@ -82,7 +87,7 @@ def capacities(table: Result) -> Figure:
     right.set_xticks([0], ["mix of all classes"])
     left.set_title("numbers: deviation from the paper [%]", fontsize=7, loc="right")
     bars = [Patch(color=colour(at), label=system) for at, system in enumerate(SYSTEMS)]
-    legend(made, [*bars, Line2D([], [], color="black", linewidth=1.6, label="paper")])
+    one_line(made, [*bars, Line2D([], [], color="black", linewidth=1.6, label="paper")])
     return made
 
 
@@ -108,7 +113,7 @@ def tornado(section: Result) -> Figure:
         place.margins(x=0.15)
     axes[0].set_yticks(range(len(parameters)), [_short(name) for name in parameters])
     axes[0].set_ylim(len(parameters) - 0.5, -0.5)
-    legend(made, [Patch(color=DOWN, label="20 % less"), Patch(color=UP, label="20 % more")])
+    one_line(made, [Patch(color=DOWN, label="20 % less"), Patch(color=UP, label="20 % more")])
     return made
 
 
@@ -133,7 +138,7 @@ def limits(section: Result) -> Figure:
         place.set_visible(False)
     made.supxlabel("engine's limit [requests a pass]", fontsize=8)
     lines = [Line2D([], [], label=system, **line_style(at)) for at, system in enumerate(SYSTEMS)]
-    legend(
+    one_line(
         made,
         [
             *lines,
@@ -150,7 +155,6 @@ def waterfall(section: Result) -> Figure:
     before = 0.0
     for at, step in enumerate(steps):
         value = step["capacity_devices"]
-        ends = at in (0, len(steps) - 1)
         axes.barh(at, value, 0.6, color=colour(2) if at == 0 else "0.88")
         if at:
             axes.barh(at, value - before, 0.6, before, color=colour(0) if value >= before else colour(1))
@@ -160,16 +164,12 @@ def waterfall(section: Result) -> Figure:
         axes.annotate(
             text, (max(value, before), at), (3, 0), textcoords="offset points", va="center", fontsize=7
         )
-        axes.get_yaxis()
         before = value
-        if ends:
-            axes.axvline(value, color="0.6", linewidth=0.5, linestyle=":", zorder=0)
     axes.set_yticks(range(len(steps)), [step["step"] for step in steps])
     axes.set_ylim(len(steps) - 0.5, -0.5)
     axes.grid(False, axis="y")
     axes.tick_params(axis="y", length=0)
-    axes.margins(x=0.28)
-    axes.set_xlim(left=0)
+    axes.set_xlim(0, 1.5 * max(step["capacity_devices"] for step in steps))
     axes.set_xlabel(f"capacity at {section['column']} [devices]")
     return made
 

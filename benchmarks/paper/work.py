@@ -180,8 +180,8 @@ def cells_of(study: CapacityStudy, variant: str) -> dict[Key, Cell]:
 def _goodput(found: Capacity) -> Cell:
     """Return the highest goodput over the sizes run."""
     estimate = found.goodput
-    ends = (None, None) if math.isnan(estimate.half_width) else (estimate.low, estimate.high)
-    return Cell(estimate.value, *ends, found.goodput_devices, found.rising)
+    low, high = (None if math.isnan(end) else end for end in (estimate.low, estimate.high))
+    return Cell(estimate.value, low, high, found.goodput_devices, found.rising)
 
 
 def teller(section: str) -> Callable[[int, int], None]:
