@@ -133,6 +133,7 @@ def test_a_variant_changes_what_it_says_and_nothing_else() -> None:
     assert changed.scheduler.static_limit_s == plain.scheduler.static_limit_s
     assert changed.drafter == plain.drafter
     assert resolve(candidates("sled")[0]) == plain
+    assert resolve(variant("sled", scheduler__max_requests=None)).scheduler == plain.scheduler
     for wrong in ("sled[scheduler.size=3]", "sled[server.static_size=3]"):
         with pytest.raises(InputError, match="must be a field"):
             resolve(wrong)
@@ -177,7 +178,8 @@ def test_the_whole_command_runs_as_a_toy_and_goes_on_from_its_rows(
     assert {(cell["system"], cell["column"]) for cell in result["table"]["cells"]} == {
         (system, column) for system in SYSTEMS for column in (TIGHTEST, GOODPUT)
     }
-    assert [step["capacity_devices"] > 0 for step in result["sled"]["steps"]] == [True] * 6
+    assert [step["policy"] for step in result["sled"]["steps"]] == [name for _, name in steps(16)]
+    assert all(step["capacity_devices"] > 0 for step in result["sled"]["steps"])
     product = math.prod(step["factor"] for step in result["sled"]["steps"][1:])
     assert product == pytest.approx(result["sled"]["ratio"], rel=1e-3)
     assert (tmp_path / "out" / "paper.json").read_text() == f"{line}\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -26,7 +27,10 @@ def variant(base: str, **settings: object) -> str:
     """
     if not settings:
         return base
-    parts = (f"{name.replace('__', '.')}={str(value).lower()}" for name, value in settings.items())
+    parts = (
+        f"{name.replace('__', '.')}={value if isinstance(value, str) else json.dumps(value)}"
+        for name, value in settings.items()
+    )
     return f"{base}[{','.join(parts)}]"
 
 

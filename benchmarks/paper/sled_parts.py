@@ -15,24 +15,27 @@ def steps(max_batch: int) -> list[tuple[str, str]]:
 
     :param max_batch: the engine's limit, requests
     """
-    whole = {"scheduler__static_size": max_batch}
-    drafter = resolve("sled").drafter
-    plain = {
-        f"drafter__{name}": value for name, value in (("ahead", False),) if getattr(drafter, name, False)
-    }
-    return [
+    whole: dict[str, object] = {"scheduler__static_size": max_batch}
+    at_once: dict[str, object] = {"scheduler__kind": "fcfs", "scheduler__padded": False}
+    listed = [
         ("SLED, static batches", "sled"),
         ("batches up to the engine's limit", variant("sled", **whole)),
         ("no padding", variant("sled", **whole, scheduler__padded=False)),
-        ("no waiting for a full batch", variant("sled", scheduler__kind="fcfs", scheduler__padded=False)),
-        *(
-            [("no drafting ahead", variant("sled", scheduler__kind="fcfs", scheduler__padded=False, **plain))]
-            if plain
-            else []
-        ),
+        ("no waiting for a full batch", variant("sled", **at_once)),
+    ]
+    if plain := _waits_for_its_answer(resolve("sled").drafter):
+        listed.append(("no drafting ahead, no time-out", variant("sled", **at_once, **plain)))
+    return [
+        *listed,
         ("WISP's drafting", variant("wisp", scheduler__kind="fcfs")),
         ("WISP's scheduler: WISP", "wisp"),
     ]
+
+
+def _waits_for_its_answer(drafter: object) -> dict[str, object]:
+    """Return the settings under which a drafter does nothing while it waits; none where it has no other."""
+    active = {"ahead": False, "timeout_s": None}
+    return {f"drafter__{name}": off for name, off in active.items() if getattr(drafter, name, off) != off}
 
 
 def run(work: Work) -> dict[str, Any]:
