@@ -104,7 +104,9 @@ def reproduction_block(name: str) -> Callable[[Path], str]:
 
 
 BLOCKS: dict[str, Callable[[Path], str]] = {
-    **{f"paper-{name}": reproduction_block(name) for name in ("lead", "table", "ratios", "misses")},
+    **{
+        f"paper-{name}": reproduction_block(name) for name in ("lead", "command", "table", "ratios", "misses")
+    },
     **{f"paper-{name}": reproduction_block(name) for name in ("parameters", "predictions", "sensitivity")},
     **{f"paper-{name}": reproduction_block(name) for name in ("limits", "sled", "dip-sd")},
     "metrics": metrics_table,

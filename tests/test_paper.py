@@ -100,8 +100,8 @@ def test_every_parameter_exists_and_every_field_of_the_scenario_is_listed(paper:
         {("workload", key) for key in ("trace", "stretch", "concurrency", "scale")},
     )
     for section in ("server", "fleet", "classes", "workload", "acceptance"):
-        there = {(section, key) for key in fields[section]} - size - of_open_loops
-        assert there == {place for place in listed if place[0] == section}
+        there = {(section, key) for key, value in fields[section].items() if value is not None}
+        assert there - size - of_open_loops <= listed
     assert all(value is None for value in fields["ranges"].values())
     with pytest.raises(InputError, match="there is no 'max_batsh'"):
         Parameter("server.max_batsh", "assumed", "").value(paper)

@@ -99,14 +99,14 @@ def run(options: argparse.Namespace) -> str:
     report.keep(result, work.folder)
     if not options.only and not options.quick:
         report.publish(result)
-    shown = [block(result) for name, block in BLOCKS.items() if name != "parameters" and _there(name, result)]
+    shown = [block(result) for name, block in BLOCKS.items() if _there(name, result)]
     return "\n\n".join([*shown, report.line(result)])
 
 
 def _there(block: str, result: dict[str, object]) -> bool:
     """Return whether the section that a block shows has been run."""
     needed = {"lead": ("table", "limits"), "ratios": ("table",), "misses": ("table",)}
-    return all(name in result for name in needed.get(block, (block,)))
+    return block != "command" and all(name in result for name in needed.get(block, (block,)))
 
 
 def main(arguments: Sequence[str], description: str) -> int:

@@ -61,11 +61,7 @@ def capacities(table: Result) -> Figure:
             places = np.arange(len(columns)) + (at - 1) * 0.28
             found = [_cell(table["cells"], system, column) for column in columns]
             value = np.array([cell["value"] for cell in found])
-            low = [value[i] - (cell["low"] or value[i]) for i, cell in enumerate(found)]
-            high = [(cell["high"] or value[i]) - value[i] for i, cell in enumerate(found)]
-            axes.bar(
-                places, value, 0.26, color=colour(at), yerr=np.clip([low, high], 0, None), error_kw=ERROR
-            )
+            axes.bar(places, value, 0.26, color=colour(at), yerr=_widths(found), error_kw=ERROR)
             for place, cell in zip(places, found, strict=True):
                 axes.plot([place - 0.13, place + 0.13], [cell["paper"]] * 2, color="black", linewidth=1.6)
                 top = max(cell["value"], cell["paper"], cell["high"] or 0)
@@ -113,7 +109,7 @@ def tornado(section: Result) -> Figure:
         place.margins(x=0.15)
     axes[0].set_yticks(range(len(parameters)), [_short(name) for name in parameters])
     axes[0].set_ylim(len(parameters) - 0.5, -0.5)
-    one_line(made, [Patch(color=DOWN, label="20 % less"), Patch(color=UP, label="20 % more")])
+    one_line(made, [Patch(color=DOWN, label="20 % (or 1) less"), Patch(color=UP, label="20 % (or 1) more")])
     return made
 
 
@@ -182,6 +178,14 @@ def _columns(cells: list[dict[str, Any]]) -> list[str]:
 def _cell(cells: list[dict[str, Any]], system: str, column: str) -> dict[str, Any]:
     """Return one cell's record."""
     return next(cell for cell in cells if (cell["system"], cell["column"]) == (system, column))
+
+
+def _widths(found: list[dict[str, Any]]) -> Any:
+    """Return how far the intervals reach below and above; None without any.  # (2, cells)"""
+    if any(cell["low"] is None or cell["high"] is None for cell in found):
+        return None
+    ends = [[cell["value"] - cell["low"], cell["high"] - cell["value"]] for cell in found]
+    return np.clip(np.array(ends).T, 0, None)
 
 
 def _of(entry: Mapping[str, Any], name: str) -> float | None:

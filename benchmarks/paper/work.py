@@ -18,6 +18,9 @@ from wisp_gym.evaluation.crossing import Search, search_near
 from wisp_gym.evaluation.output import write_together
 from wisp_gym.scenario import Scenario, load
 
+NEAR = 0.01
+"""Share of a capacity to which sections other than the table find it; one device at best."""
+
 SCENARIO = "paper-qwen3-32b-a100"
 BEYOND = (0.95, 1.05, 1.12, 1.25, 1.5)
 """Multiples of the mix's capacity at which goodput is looked for where a guess replaced the scan."""
@@ -53,7 +56,7 @@ class Work:
     folder: Path
     rates_tps: tuple[float, ...] = (2.0, 4.0, 6.0, 8.0)
     scanned: bool = True
-    share: float = 0.02
+    share: float = NEAR
     cycles: float = 12.0
     brief: bool = False
     _reference: dict[Key, Cell] = field(default_factory=dict)
