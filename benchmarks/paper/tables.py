@@ -257,13 +257,18 @@ def dip_sd(result: Result) -> str:
     section = result["dip-sd"]
     columns = list(dict.fromkeys(cell["column"] for cell in section["cells"]))
     rows = []
-    for system in SYSTEMS:
+    for system in dict.fromkeys(cell["system"] for cell in section["cells"]):
         cells = [cell for cell in section["cells"] if cell["system"] == system]
-        rows.append([system, *(f"{_predicted(cell)} ({percent(cell['deviation'])})" for cell in cells)])
+        rows.append([f"`{system}`" if system not in SYSTEMS else system, *map(_off, cells)])
     shown = [f"{one['name']} {number(one['ours'], 2)} (paper {one['paper']:g})" for one in section["ratios"]]
     return (
         f"{grid(['', *columns], rows)}\n\nRatios: {listing(shown)}. In brackets: off the published cell by."
     )
+
+
+def _off(cell: Mapping[str, Any]) -> str:
+    """Show a figure, and how far it is from the published one if there is one."""
+    return _predicted(cell) + (f" ({percent(cell['deviation'])})" if "deviation" in cell else "")
 
 
 BLOCKS: Mapping[str, Callable[[Result], str]] = {

@@ -151,8 +151,9 @@ def published_guess(_: str, system: str, column: str) -> float:
 
 
 def _base(system: str) -> str:
-    """Return the system that a policy's name is a variant of."""
-    return system.partition("[")[0]
+    """Return the system that a policy's name is a variant of; WISP for any other policy."""
+    base = system.partition("[")[0]
+    return base if base in SYSTEMS else SYSTEMS[0]
 
 
 def _near(guess: Guess, share: float) -> How:
