@@ -96,7 +96,19 @@ def _title_and_lead(path: Path) -> tuple[str, str]:
 WHOLE: dict[str, Callable[[Path], str]] = {"environment.md": environment_page}
 if find_spec("wisp_gym.profiles.catalogue") is not None:
     WHOLE["profiles.md"] = profiles_page
+
+
+def reproduction_block(name: str) -> Callable[[Path], str]:
+    """Return what makes one table of the page on the reproduction, from benchmarks/results/paper.json."""
+    return lambda _: str(import_module("benchmarks.paper.tables").block(name))
+
+
 BLOCKS: dict[str, Callable[[Path], str]] = {
+    **{
+        f"paper-{name}": reproduction_block(name) for name in ("lead", "command", "table", "ratios", "misses")
+    },
+    **{f"paper-{name}": reproduction_block(name) for name in ("parameters", "predictions", "sensitivity")},
+    **{f"paper-{name}": reproduction_block(name) for name in ("limits", "sled", "dip-sd")},
     "metrics": metrics_table,
     "curves": curves_table,
     "fields": scenario_fields,

@@ -12,10 +12,12 @@ from wisp_gym.evaluation.crossing import (
     BEYOND,
     Crossing,
     bootstrap,
+    driven,
     find,
     interpolated,
     next_size,
     scanned_sizes,
+    search_near,
 )
 
 
@@ -29,6 +31,27 @@ def test_a_step_is_found_to_one_device(last: int) -> None:
     found = find(step_at(last), 4096)
     assert (found.capacity, found.crossed, found.held_again) == (last, True, ())
     assert found.scanned_to >= BEYOND * max(last, 4)
+
+
+@pytest.mark.parametrize("last", [0, 1, 3, 40, 164, 1000])
+@pytest.mark.parametrize("guess", [1, 30, 164, 5000])
+def test_from_any_guess_a_step_is_found_near_enough(last: int, guess: int) -> None:
+    asked: set[int] = set()
+
+    def curve(size: int) -> float:
+        asked.add(size)
+        return step_at(last)(size)
+
+    found = driven(search_near(guess, 4096, beyond=(1.0, 1.2)), curve)
+    assert found.crossed
+    assert 0.98 * last <= found.capacity <= last
+    assert {max(1, found.capacity), max(1, round(1.2 * found.capacity))} <= asked
+    assert found.scanned_to == max(asked)
+    assert len(asked) < 45
+
+
+def test_a_curve_that_never_crosses_is_said_not_to() -> None:
+    assert driven(search_near(10, 100), lambda _: 0.0) == Crossing(100, False, (), 100)
 
 
 def test_exactly_the_tolerance_is_held() -> None:

@@ -215,7 +215,10 @@ def test_every_server_is_shipped_with_its_table() -> None:
     curves: dict[tuple[str, str, int], dict[int, float]] = defaultdict(dict)
     for row in _rows("server_lookup.csv"):
         curves[row["gpu"], row["model"], int(row["tp"])][int(row["sum_new"])] = float(row["g_ms"])
-    assert len(curves) == len(profiles.names("server"))
+    tabled = [
+        name for name in profiles.names("server") if profiles.server(name).pass_time.status == "composed"
+    ]
+    assert len(curves) == len(tabled)
     for row in _json("server_lookup_coeffs.json"):
         key = (row["gpu"], row["model"], row["tp"])
         server = profiles.server(f"{row['model']}-{row['gpu']}x{row['tp']}".lower())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from wisp_gym.evaluation.compare import refuse_repeats
-from wisp_gym.evaluation.crossing import Crossing, bootstrap, search
+from wisp_gym.evaluation.crossing import Crossing, Search, bootstrap, search
 from wisp_gym.evaluation.fleets import FleetKind
 from wisp_gym.evaluation.load_rows import Key, LoadRows
 from wisp_gym.evaluation.load_runner import LoadRunner, Point, Workplace
@@ -30,6 +30,14 @@ MOST_DEVICES = 4096
 
 Cell = tuple[str, str]
 """A fleet kind's name and a policy."""
+
+How = Callable[[Cell, int], Search]
+"""Begins the search for one cell's capacity, up to so many devices."""
+
+
+def scan(_: Cell, most: int) -> Search:
+    """Search as docs/capacity.md says."""
+    return search(most)
 
 
 @dataclass(frozen=True)
@@ -116,6 +124,7 @@ def measure_capacity(
     candidates: Candidates,
     place: Workplace,
     most: int = MOST_DEVICES,
+    how: How = scan,
 ) -> CapacityStudy:
     """Find the capacity of every policy for every kind of fleet.
 
@@ -130,13 +139,14 @@ def measure_capacity(
     :param candidates: the names that a name stands for; the best of several is chosen at every size
     :param place: where rows are run and kept
     :param most: devices; no larger fleet is run
+    :param how: begins each cell's search; the full scan by default
     :raises InputError: a name or seed is unknown, missing or given twice
     """
     options = checked_options(policies, seeds, resolve, candidates)
     rows = LoadRows(place.folder, CAPACITY_FILE, rests_on(kinds, options, resolve))
     with Pool(place.jobs) as pool:
         runner = LoadRunner(rows, options, seeds, resolve, pool, place.progress)
-        found = _search_all(runner, [(kind, policy) for kind in kinds for policy in policies], most)
+        found = _search_all(runner, [(kind, policy) for kind in kinds for policy in policies], most, how)
     capacities = {cell: _capacity(rows, cell, *outcome, seeds) for cell, outcome in found.items()}
     return CapacityStudy(
         scenario,
@@ -176,13 +186,13 @@ def rests_on(
 
 
 def _search_all(
-    runner: LoadRunner, cells: Sequence[tuple[FleetKind, str]], most: int
+    runner: LoadRunner, cells: Sequence[tuple[FleetKind, str]], most: int, how: How
 ) -> dict[Cell, tuple[Crossing, tuple[int, ...]]]:
     """Search all cells side by side, round by round, so that one round's rows fill all cores.
 
     :return: crossing and all sizes run, by (fleet, policy)
     """
-    searches = {cell: search(most) for cell in cells}
+    searches = {(kind, policy): how((kind.name, policy), most) for kind, policy in cells}
     wanted = {cell: next(steps) for cell, steps in searches.items()}
     known: dict[tuple[FleetKind, str], dict[int, float]] = {cell: {} for cell in cells}
     found: dict[tuple[FleetKind, str], Crossing] = {}

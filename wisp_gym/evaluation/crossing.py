@@ -28,6 +28,12 @@ BEYOND = 1.5
 AHEAD = 8
 """Sizes asked for at a time: five per cent steps of eight sizes are 1.48, so few lie beyond `BEYOND`."""
 
+NEAR = 0.02
+"""Share of the capacity to which `search_near` finds it; one device at best."""
+
+WIDEN = 1.25
+"""Sizes of `search_near` lie this factor apart until one holds and one breaks."""
+
 RESAMPLES = 2000
 QUANTILES = (0.025, 0.975)
 
@@ -103,6 +109,34 @@ def search(most: int, start: int = START) -> Search:
     return Crossing(capacity, True, held_again(scanned, known, first), scanned[-1])
 
 
+def search_near(guess: int, most: int, share: float = NEAR, beyond: Sequence[float] = ()) -> Search:
+    """Find a crossing from a guess, the curve taken to be monotone: a fifth of the sizes that `search` runs.
+
+    From the guess sizes go up or down by `WIDEN` until one holds and one breaks, then they are bisected.
+
+    :param guess: devices
+    :param most: largest size allowed
+    :param share: of the capacity to which it is found; one device at best
+    :param beyond: multiples of the capacity that are run at the end, for what is read off there
+    :return: as the generator's value; re-crossings are not looked for
+    """
+    size, holds, breaks = min(max(guess, 1), most), 0, most + 1
+    known: Mapping[int, float] = {}
+    while breaks - holds > max(1, int(share * holds)):
+        known = yield [size]
+        holds, breaks = (holds, size) if violates(known[size]) else (size, breaks)
+        if breaks > most:
+            size = min(most, math.ceil(WIDEN * holds))
+        elif holds == 0:
+            size = max(1, int(breaks / WIDEN))
+        else:
+            size = (holds + breaks) // 2
+    sizes = sorted({min(most, max(1, round(factor * holds))) for factor in beyond})
+    if sizes:
+        known = yield sizes
+    return Crossing(holds, breaks <= most, (), max(known))
+
+
 def _bisect(holds: int, breaks: int) -> Generator[list[int], Mapping[int, float], int]:
     """Return the last size that holds, between one that does and one that does not."""
     while breaks - holds > 1:
@@ -143,7 +177,15 @@ def find(curve: Callable[[int], float], most: int, start: int = START) -> Crossi
     :param most: largest size allowed
     :param start: the smallest scanned
     """
-    steps = search(most, start)
+    return driven(search(most, start), curve)
+
+
+def driven(steps: Search, curve: Callable[[int], float]) -> Crossing:
+    """Return what a search finds on a curve that can be asked size by size.
+
+    :param steps: the search, not yet begun
+    :param curve: violation at a size
+    """
     known: dict[int, float] = {}
     sizes = next(steps)
     while True:

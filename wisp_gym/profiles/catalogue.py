@@ -35,9 +35,9 @@ SERVERS = f"""\
 ## Servers
 
 A pass with S new tokens, C cached tokens and B requests takes g(S) + base + c C + e B, and the host's
-time{MARK}, times noise{MARK}. g, c and the memory are sums of published kernel measurements, not measured
-systems; against the whole-system runs that exist they are good to about 10 %. On A100 g is a staircase: a
-pass of 129 tokens costs what one of 160 does.
+time{MARK}, times noise{MARK}. g, c and the memory are, where unmarked, sums of
+published kernel measurements, not measured systems; against the whole-system runs that exist they are good
+to about 10 %. On A100 g is a staircase: a pass of 129 tokens costs what one of 160 does.
 """
 
 DEVICES = f"""\
