@@ -29,12 +29,19 @@ def confidence(options: str) -> DrafterRule:
 
 
 def predictor(options: str) -> DrafterRule:
-    """Return WISP's rule: stop at a token that the stop predictor takes for the first rejection."""
-    recall = number("predictor", options, 0.0, 1.0) if options else settings.PREDICTOR_RECALL
-    if recall not in settings.RECALLS:
-        allowed = ", ".join(map(str, settings.RECALLS))
-        raise InputError(f"predictor:{options}: no threshold is known for this recall; allowed: {allowed}")
-    return DrafterRule.predictor(recall, settings.ADAPTIVE_CAP)
+    """Return WISP's rule: stop at a token that the stop predictor takes for a rejection.
+
+    :param options: recall on accepted tokens, "drop" where the suspect is not sent, or both: "0.9,drop"
+    """
+    parts = options.split(",") if options else []
+    drop = parts[-1:] == ["drop"]
+    given = parts[:-1] if drop else parts
+    if len(given) > 1:
+        raise InputError(f"predictor:{options}: {options!r} must be a recall, 'drop' or both, as in 0.9,drop")
+    recall = settings.PREDICTOR_RECALL
+    if given:
+        recall = number("predictor", given[0], settings.LOWEST_RECALL, settings.HIGHEST_RECALL)
+    return DrafterRule.predictor(recall, settings.ADAPTIVE_CAP, drop)
 
 
 def random(options: str) -> DrafterRule:

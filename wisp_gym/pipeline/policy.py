@@ -44,11 +44,11 @@ class DrafterRule:
     :param score: what the stop rule reads: confidence, entropy (negated), or WISP's stop score; None
     drafts to the cap
     :param threshold: the first token scoring below it ends the draft
-    :param recall: instead of a threshold, the recall on accepted tokens of the profile's table (stop score
+    :param recall: instead of a threshold, the recall on accepted tokens of the predictor's table (stop score
     only)
     :param drop_suspect: do not send the token that ended the draft
     :param server_loop: no drafting and no network between rounds (centralized serving)
-    :raises InputError: a cap outside 0-32
+    :raises InputError: a cap outside 0-32, a recall that is not between 0 and 1
     """
 
     kind: Literal["constant", "random"] = "constant"
@@ -70,6 +70,8 @@ class DrafterRule:
             )
         if math.isnan(self.threshold):
             raise InputError("draft threshold: nan; allowed: a number")
+        if self.recall is not None and not 0 < self.recall < 1:
+            raise InputError(f"draft recall: {self.recall}; allowed: between 0 and 1")
 
     @classmethod
     def none(cls, server_loop: bool = False) -> DrafterRule:
@@ -87,9 +89,15 @@ class DrafterRule:
         return cls(caps=(cap, cap, cap, cap), score="confidence", threshold=threshold)
 
     @classmethod
-    def predictor(cls, recall: float = WISP_RECALL, cap: int = WISP_CAP) -> DrafterRule:
-        """Stop at the first token that WISP's score takes for a rejection, at a recall on accepted tokens."""
-        return cls(caps=(cap, cap, cap, cap), score="stop", recall=recall)
+    def predictor(
+        cls, recall: float = WISP_RECALL, cap: int = WISP_CAP, drop_suspect: bool = False
+    ) -> DrafterRule:
+        """Stop at the first token that WISP's predictor takes for a rejection.
+
+        :param recall: share of the accepted tokens that its threshold lets pass; :param cap: most tokens
+        :param drop_suspect: do not send the token that ended the draft
+        """
+        return cls(caps=(cap, cap, cap, cap), score="stop", recall=recall, drop_suspect=drop_suspect)
 
     @classmethod
     def random(cls) -> DrafterRule:
