@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ import numpy as np
 from baselines import candidates, resolve
 from wisp_gym import evaluation, scenario
 from wisp_gym.evaluation.fleets import fleet_kinds
-from wisp_gym.evaluation.statistics import Estimate, paired_ratio
+from wisp_gym.evaluation.statistics import Estimate, student_quantile
 from wisp_gym.metrics import measure
 from wisp_gym.metrics.measure import counted
 from wisp_gym.pipeline import Simulation
@@ -100,10 +101,19 @@ def pooled(rows: list[Sums], above: str, below: str) -> float:
 
 
 def change(rows: list[Sums], other: list[Sums], above: str, below: str) -> Estimate:
-    """Return the change of a ratio of sums, as a share, with its interval over worlds."""
-    one, two = ([row[above] / row[below] for row in arm] for arm in (rows, other))
-    ratio = paired_ratio(one, two)
-    return Estimate(ratio.value - 1.0, ratio.half_width, ratio.seeds)
+    """Return the change of a ratio of sums, as a share, with its interval: a jackknife over worlds, both
+    policies losing the same one."""
+
+    def value(kept: list[int]) -> float:
+        one, two = ([arm[i] for i in kept] for arm in (rows, other))
+        return pooled(one, above, below) / pooled(two, above, below) - 1.0
+
+    worlds = list(range(len(rows)))
+    if len(worlds) < 2:
+        return Estimate(value(worlds), math.nan, len(worlds))
+    left = np.array([value([i for i in worlds if i != out]) for out in worlds])
+    error = math.sqrt((len(worlds) - 1) * float(left.var()))
+    return Estimate(value(worlds), student_quantile(len(worlds) - 1) * error, len(worlds))
 
 
 def row_of(rows: list[Sums], other: list[Sums]) -> dict[str, Any]:
