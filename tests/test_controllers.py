@@ -181,7 +181,7 @@ def test_impossible_scheduler_settings_are_refused(tiny: World, settings: dict[s
         {"score": "luck", "threshold": 0.5},
         {"score": "confidence", "threshold": math.nan},
         {"caps": (5, 5, 5, 5), "score": "stop", "recall": 0.995},
-            {"caps": (5, 5, 5, 5), "score": "stop", "recall": 1.5},
+        {"caps": (5, 5, 5, 5), "score": "stop", "recall": 1.5},
     ],
     ids=repr,
 )
