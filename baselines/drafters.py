@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 
 from baselines import settings
 from baselines.options import no_options, number, ranges, seconds, whole
-from wisp_gym.errors import InputError, unknown
+from wisp_gym.errors import unknown
 from wisp_gym.pipeline import DrafterRule
 from wisp_gym.pipeline.policy import MOST_TIMEOUT_S
 from wisp_gym.rules.control import MAX_DRAFT
@@ -63,13 +63,22 @@ def confidence(options: str) -> DrafterRule:
 
 
 def predictor(options: str) -> DrafterRule:
-    """Return WISP's rule: stop at a token that the stop predictor takes for the first rejection."""
-    at, switches = value_and_switches(options)
-    recall = number("predictor", at, 0.0, 1.0) if at else settings.PREDICTOR_RECALL
-    if recall not in settings.RECALLS:
-        allowed = ", ".join(map(str, settings.RECALLS))
-        raise InputError(f"predictor:{at}: no threshold is known for this recall; allowed: {allowed}")
-    return waiting("predictor", DrafterRule.predictor(recall, settings.ADAPTIVE_CAP), switches)
+    """Return WISP's rule: stop at a token that the stop predictor takes for a rejection.
+
+    :param options: recall on accepted tokens, "drop" where the suspect is not sent, switches: "0.9,drop"
+    """
+    at, rest = value_and_switches(options)
+    if at == "drop":
+        at, rest = "", options
+    recall = settings.PREDICTOR_RECALL
+    if at:
+        recall = number("predictor", at, settings.LOWEST_RECALL, settings.HIGHEST_RECALL)
+    switches = [part for part in rest.split(",") if part]
+    drop = "drop" in switches
+    if drop:
+        switches.remove("drop")
+    rule = DrafterRule.predictor(recall, settings.ADAPTIVE_CAP, drop)
+    return waiting("predictor", rule, ",".join(switches))
 
 
 def entropy(options: str) -> DrafterRule:

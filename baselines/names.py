@@ -31,7 +31,7 @@ tuned, hindsight
 DIR
     a trained model: a folder with model.safetensors and model.json, or either file
 
-Drafters: none, fixed:K, confidence[:threshold], entropy[:nats], predictor[:recall], specdec++[:h],
+Drafters: none, fixed:K, confidence[:threshold], entropy[:nats], predictor[:recall][,drop], specdec++[:h],
 table[:batch=K,...], goodput, ucb[:explore], random, file.py:Class; fixed, confidence, predictor and random
 take the switches ahead and timeout=SECONDS, as in fixed:5,ahead,timeout=1.
 Schedulers: fcfs, edf, density, static[:size or engine], continuous[:rtc,grow],
@@ -47,6 +47,7 @@ from typing import cast
 
 from baselines import drafters, schedulers, settings, sled
 from baselines.files import is_class_name, load_controller
+from baselines.options import choices
 from wisp_gym.envs.constant import constant_policy, parse_action
 from wisp_gym.errors import InputError, unknown
 from wisp_gym.evaluation.bounds import BOUNDS
@@ -150,9 +151,12 @@ def _wisp(options: str) -> Policy:
         raise InputError(
             f"policy 'wisp:best' is chosen from {', '.join(candidates('wisp:best'))}: evaluate.py does so"
         )
-    late, deadline = schedulers.readings("wisp", options)
-    shown = f"late={late}" if deadline is None else f"late={late},deadline={deadline}"
-    return Policy(f"wisp:{shown}", drafters.predictor(""), schedulers.wisp(late, deadline))
+    chosen = choices("wisp", options, schedulers.READINGS | {"suspect": settings.SUSPECTS})
+    late, deadline = schedulers.reading_of(chosen)
+    shown = {"late": late} | {key: chosen[key] for key in ("deadline", "suspect") if key in chosen}
+    name = "wisp:" + ",".join(f"{key}={value}" for key, value in shown.items())
+    drafter = drafters.predictor("drop" if chosen.get("suspect") == "drop" else "")
+    return Policy(name, drafter, schedulers.wisp(late, deadline))
 
 
 def _centralized(options: str) -> Policy:

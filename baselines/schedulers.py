@@ -78,14 +78,21 @@ def continuous(options: str) -> SchedulerRule:
     )
 
 
+READINGS = {"late": settings.LATE_READINGS, "deadline": settings.DEADLINE_READINGS}
+"""What WISP's paper leaves open, and the readings of it."""
+
+
 def readings(name: str, options: str) -> tuple[Late, Deadline | None]:
     """Return the readings of late requests and of deadlines; None is the scenario's reading of deadlines.
 
     :param name: what the options belong to, for the message
     :param options: as in "late=urgent,deadline=timeline"
     """
-    allowed = {"late": settings.LATE_READINGS, "deadline": settings.DEADLINE_READINGS}
-    chosen = choices(name, options, allowed)
+    return reading_of(choices(name, options, READINGS))
+
+
+def reading_of(chosen: Mapping[str, str]) -> tuple[Late, Deadline | None]:
+    """Return the readings that checked options name, as `readings`."""
     return cast(Late, chosen.get("late", settings.WISP_LATE)), cast("Deadline | None", chosen.get("deadline"))
 
 

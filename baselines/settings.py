@@ -28,8 +28,12 @@ DEADLINE_READINGS: tuple[Deadline, ...] = ("round", "timeline")
 WISP_LATE: Late = "last"
 """The reading that a plain `wisp` means. WISP's deadline reading is the scenario's."""
 
-RECALLS = (0.95, 0.9, 0.8, 0.65, 0.5)
-"""Operating points for which the acceptance profiles hold a threshold."""
+SUSPECTS = ("send", "drop")
+"""What becomes of the token that ends a draft. The paper does not say; sending it comes nearer to the gains
+it reports."""
+
+LOWEST_RECALL, HIGHEST_RECALL = 0.01, 0.99
+"""Ends of the predictors' tables of thresholds."""
 
 ADAPTIVE_CAP = WISP_CAP
 """Longest draft of a drafter that decides token by token. Assumed: the paper does not name its maximum; 8 is

@@ -2,8 +2,8 @@
 
 The compiled rules of wisp_gym/rules do the same, much faster; a test holds the two to the same events.
 
-    threshold = scenario.profiles.acceptance.stop_threshold(0.8)
-    policy = Policy("wisp in Python", PythonWispDrafter(threshold), PythonWispScheduler(late="last"))
+    drafter = PythonWispDrafter(scenario.profiles.predictor, recall=0.8)
+    policy = Policy("wisp in Python", drafter, PythonWispScheduler(late="last"))
 """
 
 from __future__ import annotations
@@ -14,46 +14,62 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from baselines.settings import ADAPTIVE_CAP, WISP_LATE, Late
+from baselines.settings import ADAPTIVE_CAP, PREDICTOR_RECALL, WISP_LATE, Late
 from wisp_gym.pipeline import DispatchView, RoundView, Stream
 from wisp_gym.pipeline.policy import WISP_MARGIN_S
-from wisp_gym.world.streams import ENTROPY_AT_EVEN_ODDS, ENTROPY_POWER, SPREAD_SHIFT
+from wisp_gym.profiles import Predictor
+from wisp_gym.profiles.predictor import Network
+
+Columns = list[NDArray[np.float32]]
+"""Arrays over a stream's positions."""
 
 
 class PythonWispDrafter:
-    """Drafts until a token looks like the first one that the target will reject.
+    """Drafts until a token looks like one that the target will reject.
 
-    :param threshold: stop score below which a token looks so
+    :param predictor: the pair's stop predictor
+    :param recall: share of the accepted tokens that its threshold lets pass
     :param cap: most tokens of a draft
     """
 
-    def __init__(self, threshold: float, cap: int = ADAPTIVE_CAP) -> None:
-        self.threshold, self.cap = threshold, cap
+    def __init__(
+        self, predictor: Predictor, recall: float = PREDICTOR_RECALL, cap: int = ADAPTIVE_CAP
+    ) -> None:
+        self.network, self.threshold, self.cap = predictor.network, predictor.threshold(recall), cap
 
     def score(self, stream: Stream) -> NDArray[np.float32]:
         """Return the stop score of each position.  # (length,)"""
-        return np.array([stop_score(*map(float, signals)) for signals in stream.signals], np.float32)
+        return stop_scores(self.network, stream.signals)
 
     def limit(self, view: RoundView) -> tuple[int, float]:
         """Return the most tokens to draft and the threshold, the same in every round."""
         return self.cap, self.threshold
 
 
-def stop_score(confidence: float, entropy: float, margin: float, spread: float) -> float:
-    """Return the mean of the four signals, each transformed back to the logit of agreement behind it.
+def stop_scores(network: Network, signals: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the predictor's logits: two hidden layers, each clipped below at zero.
 
-    :param confidence: probability of the likeliest token
-    :param entropy: nats
-    :param margin: probability of the likeliest token less that of the second
-    :param spread: how far the likeliest logit stands out, nats
+    Sums go from the bias on, input by input, so that every bit is that of the compiled code.
+
+    :param signals: columns confidence, entropy (nats), margin, spread (nats)  # (length, 4)
     """
-    c = min(max(confidence, 1e-7), 1.0 - 1e-7)
-    m = min(max(margin, 1e-7), 1.0 - 1e-7)
-    h = max(entropy, 1e-6)
-    s = max(spread, 1e-3)
-    by_probability = math.log(c / (1.0 - c)) + math.log(2.0 * m / (1.0 - m))
-    by_entropy = ENTROPY_POWER * math.log(ENTROPY_AT_EVEN_ODDS / h)
-    return 0.25 * (by_probability + by_entropy + s - 1.0 / s - SPREAD_SHIFT)
+    hidden = clipped_layer(network.first, network.first_bias, list(signals.T))
+    hidden = clipped_layer(network.second, network.second_bias, hidden)
+    return weighted_sum(network.last_bias[0], network.last, hidden)
+
+
+def clipped_layer(weights: NDArray[np.float32], bias: NDArray[np.float32], inputs: Columns) -> Columns:
+    """Return a layer's units, one array over the positions each."""
+    units = (weighted_sum(b, row, inputs) for b, row in zip(bias, weights, strict=True))
+    return [np.maximum(unit, np.float32(0.0)) for unit in units]
+
+
+def weighted_sum(bias: np.float32, weights: NDArray[np.float32], inputs: Columns) -> NDArray[np.float32]:
+    """Return bias + weights[0] * inputs[0] + weights[1] * inputs[1] + ..., added in that order."""
+    total = np.full(len(inputs[0]), bias, np.float32)
+    for weight, column in zip(weights, inputs, strict=True):
+        total += weight * column
+    return total
 
 
 class Batch:

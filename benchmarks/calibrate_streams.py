@@ -5,7 +5,8 @@
 First the law of agreement is searched for
 (acceptance rates, survival by position, step correlation, spread of sessions), then the blur of the signals
 (area under the curve), their calibration, and last the law off the path (WISP's operating point). The table
-is measured on streams that the fit has not seen; the last line is JSON.
+is measured on streams that the fit has not seen; the last line is JSON. A generator fitted anew needs a
+predictor trained anew: python -m agents.predictor --pair NAME.
 """
 
 from __future__ import annotations
@@ -20,28 +21,24 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 from stream_figures import (
-    RECALLS,
     Floats,
     Generator,
-    K,
     Sample,
     agreement_figures,
     area_under_curve,
     expected_accepted,
     false_accept,
+    observed_logit,
     rates,
     sample,
-    scored_tokens,
     signal_figures,
     survival,
-    threshold,
 )
 from stream_targets import WISP_FALSE_ACCEPT, Target, lengths, targets_of
 
 from wisp_gym import profiles
 from wisp_gym.errors import InputError
 from wisp_gym.profiles.load import path_of
-from wisp_gym.world import streams
 from wisp_gym.world.streams import CONFIDENCE, PARAMETERS
 
 FIT_SEED, CHECK_SEED = 1, 2
@@ -121,7 +118,7 @@ def calibrated(generator: Generator) -> Generator:
     """Return the generator with the offset and scale for which P(agree | x) is the logistic function of x."""
     plain = generator | {"signal_offset": 0.0, "signal_scale": 0.5, "signal_noise": 0.0}
     drawn = sample(plain, FIT_SEED, 300, 1000)
-    x = 2.0 * np.concatenate([streams.stop_scores(s) for s in drawn.signals]).astype(np.float64)
+    x = 2.0 * np.concatenate([observed_logit(s) for s in drawn.signals]).astype(np.float64)
     offset, scale = logistic_regression(x, drawn.accepts.ravel().astype(np.float64))
     return generator | {"signal_offset": offset, "signal_scale": scale}
 
@@ -183,14 +180,11 @@ def gaps(profile: profiles.AcceptanceProfile, accepts: NDArray[np.uint8]) -> dic
 
 def fitted_block(generator: Generator, drawn: Sample, reached: dict[str, float], note: str) -> str:
     """Return the YAML text of a profile's `fitted` block."""
-    scores, kinds = scored_tokens(drawn, K)
-    thresholds = {recall: round(threshold(scores, kinds, recall), 4) for recall in RECALLS}
     block = {
         "source": "stream-calibration",
         "status": "estimated",
         "note": note,
         "generator": {"unit": "see wisp_gym/world/streams.py", "values": generator},
-        "stop_thresholds": {"unit": "stop score", "values": thresholds},
         "expected_accepted": {"unit": "tokens per round", "values": expected_accepted(drawn.accepts)},
         "reached": {"unit": "1", "values": {name: round(value, 4) for name, value in reached.items()}},
     }

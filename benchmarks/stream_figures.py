@@ -15,12 +15,19 @@ from numpy.typing import NDArray
 from wisp_gym._jit import compiled
 from wisp_gym.world import streams
 from wisp_gym.world.rng import CAUSE_STREAM, key
-from wisp_gym.world.streams import CONFIDENCE, ENTROPY, draw_stream, fixed_k_rounds
+from wisp_gym.world.streams import (
+    CONFIDENCE,
+    ENTROPY,
+    ENTROPY_AT_EVEN_ODDS,
+    ENTROPY_POWER,
+    SPREAD_SHIFT,
+    draw_stream,
+    fixed_k_rounds,
+)
 
 Floats = NDArray[np.float64]
 Generator = dict[str, float]
 
-RECALLS = (0.95, 0.9, 0.8, 0.65, 0.5)
 WISP_RECALL = 0.801
 K = 5  # draft length of the correlation, the spread, the mixed survival and the operating point
 ACCEPTED, FIRST_REJECTED, AFTER_IT = 0, 1, 2
@@ -55,6 +62,21 @@ def _read_rounds(
     j = np.arange(k)[None, :]
     scores = np.where(j <= counts, on[starts + j], off[starts + j])
     return scores.ravel(), (np.sign(j - counts) + 1).astype(np.int8).ravel()
+
+
+def observed_logit(signals: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the observed logit that four signals tell of: the mean of the four, each transformed back.
+
+    What all signals together can tell, with nothing to train: the generator is fitted by it.
+
+    :param signals: rows as streams.SIGNALS  # (4, positions)
+    """
+    confidence, entropy, margin, spread = signals.astype(np.float64)
+    c, m = (np.clip(p, 1e-7, 1.0 - 1e-7) for p in (confidence, margin))
+    h, s = np.maximum(entropy, 1e-6), np.maximum(spread, 1e-3)
+    by_probability = np.log(c / (1.0 - c)) + np.log(2.0 * m / (1.0 - m))
+    by_entropy = ENTROPY_POWER * np.log(ENTROPY_AT_EVEN_ODDS / h)
+    return (0.25 * (by_probability + by_entropy + s - 1.0 / s - SPREAD_SHIFT)).astype(np.float32)
 
 
 def sample(generator: Generator, seed: int, sessions: int, length: int) -> Sample:
@@ -112,9 +134,9 @@ def area_under_curve(agrees: NDArray[np.uint8], values: NDArray[np.float32]) -> 
 
 
 def scored_tokens(drawn: Sample, k: int) -> tuple[NDArray[np.float32], NDArray[np.int8]]:
-    """Return stop score and kind of every token drafted in rounds of `k`, over all sessions."""
+    """Return observed logit and kind of every token drafted in rounds of `k`, over all sessions."""
     pairs = [
-        _read_rounds(a, streams.stop_scores(on), streams.stop_scores(off), k)
+        _read_rounds(a, observed_logit(on), observed_logit(off), k)
         for a, on, off in zip(drawn.accepts, drawn.signals, drawn.off_signals, strict=True)
     ]
     return np.concatenate([s for s, _ in pairs]), np.concatenate([kind for _, kind in pairs])
@@ -154,11 +176,11 @@ def agreement_figures(
 
 def signal_figures(drawn: Sample) -> dict[str, float]:
     """Return the figures that depend on the signals."""
-    agrees, scores = drawn.accepts.ravel(), np.concatenate([streams.stop_scores(s) for s in drawn.signals])
+    agrees, scores = drawn.accepts.ravel(), np.concatenate([observed_logit(s) for s in drawn.signals])
     return {
         "auc_confidence": area_under_curve(agrees, drawn.signals[:, CONFIDENCE].ravel()),
         "auc_entropy": area_under_curve(agrees, -drawn.signals[:, ENTROPY].ravel()),
-        "auc_stop_score": area_under_curve(agrees, scores),
+        "auc_all_signals": area_under_curve(agrees, scores),
         "false_accept": false_accept(drawn),
     }
 

@@ -36,7 +36,7 @@ def targets_of(profile: profiles.AcceptanceProfile) -> list[Target]:
         Target("session_spread", 0.14, 0.12, 0.16),
         Target("auc_confidence", 0.84, 0.82, 0.86),
         Target("auc_entropy", 0.84, 0.82, 0.86),
-        Target("auc_stop_score", 0.84, 0.82, 0.87),
+        Target("auc_all_signals", 0.84, 0.82, 0.87),
         Target("false_accept", WISP_FALSE_ACCEPT, WISP_FALSE_ACCEPT - 0.02, WISP_FALSE_ACCEPT + 0.02),
     ]
 

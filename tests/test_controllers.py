@@ -180,7 +180,6 @@ def test_impossible_scheduler_settings_are_refused(tiny: World, settings: dict[s
         {"kind": "greedy"},
         {"score": "luck", "threshold": 0.5},
         {"score": "confidence", "threshold": math.nan},
-        {"caps": (5, 5, 5, 5), "score": "stop", "recall": 0.77},
         {"kind": "table"},
         {"kind": "table", "table": ((4, 3), (4, 1))},
         {"kind": "table", "table": ((0, 3),)},
@@ -189,6 +188,8 @@ def test_impossible_scheduler_settings_are_refused(tiny: World, settings: dict[s
         {"kind": "ucb"},
         {"kind": "ucb", "caps": (8, 8, 8, 8), "explore": math.inf},
         {"kind": "ucb", "caps": (8, 8, 8, 8), "explore": -0.1},
+        {"caps": (5, 5, 5, 5), "score": "stop", "recall": 0.995},
+        {"caps": (5, 5, 5, 5), "score": "stop", "recall": 1.5},
     ],
     ids=repr,
 )

@@ -17,7 +17,7 @@ from wisp_gym.envs.action import BUDGETS, MAX_WAIT_NS, RECALLS, REQUESTS, SIZES,
 from wisp_gym.envs.features import ACTION_AT, GROUP_SIZE
 from wisp_gym.metrics import measure
 from wisp_gym.pipeline import DrafterRule, SchedulerRule, Simulation
-from wisp_gym.world.streams import stop_scores
+from wisp_gym.world.predictor import stop_scores
 
 # --- WISP is a constant action
 
@@ -193,9 +193,9 @@ def test_stop_levels_travel_on_the_replies_too() -> None:
         sent[int(simulation.state.clock[0]["batch_no"])] = int(action[3])
         over = env.step(action)[3]
     arrays, world = simulation.world.arrays, simulation.world
-    on, off = stop_scores(world.signals), stop_scores(world.off_signals)
-    acceptance = world.scenario.profiles.acceptance
-    levels = [-math.inf if r is None else acceptance.stop_threshold(r) for r in RECALLS]
+    predictor = world.scenario.profiles.predictor
+    on, off = (stop_scores(predictor.network, signals) for signals in (world.signals, world.off_signals))
+    levels = [-math.inf if r is None else predictor.threshold(r) for r in RECALLS]
     verified: dict[int, tuple[int, int]] = {}
     stopped: dict[int, int] = defaultdict(int)
     for row in rows(simulation, "verify", "draft"):

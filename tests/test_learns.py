@@ -10,6 +10,7 @@ import yaml
 
 import agents
 from agents import training
+from agents.predictor.files import write_predictor
 from agents.settings import load_settings
 from wisp_gym import profiles, scenario
 from wisp_gym.envs import AgentScheduler, wisp_action
@@ -17,6 +18,7 @@ from wisp_gym.envs.action import RECALLS
 from wisp_gym.metrics import measure
 from wisp_gym.pipeline import Policy, Simulation
 from wisp_gym.pipeline.log import LOG_DRAFT
+from wisp_gym.profiles.predictor import tensor_shapes
 from wisp_gym.world import draw_world, template_of, world_seed
 
 AGREEMENT = 0.9
@@ -52,9 +54,12 @@ def acceptance_file(folder: Path) -> str:
     logit = float(np.log(AGREEMENT / (1 - AGREEMENT)))
     flat = {"easy_logit": logit, "hard_logit": logit, "session_sd": 0.0, "block_sd": 0.0, "fast_sd": 0.0}
     fitted["generator"]["values"] |= flat
-    thresholds = fitted["stop_thresholds"]["values"]
-    fitted["stop_thresholds"]["values"] = dict.fromkeys(thresholds, -1e9)
-    return changed("acceptance", "qwen3-0.6b-qwen3-32b", folder, {"fitted": fitted})
+    shipped = profiles.predictor("qwen3-0.6b-qwen3-32b").record
+    record = shipped.model_copy(update={"thresholds": (-1e9,) * len(shipped.recalls)})
+    tensors = {name: np.zeros(shape, np.float32) for name, shape in tensor_shapes(shipped.hidden).items()}
+    write_predictor(folder, "never", record, tensors)
+    changes = {"fitted": fitted, "predictor": "never.json"}
+    return changed("acceptance", "qwen3-0.6b-qwen3-32b", folder, changes)
 
 
 def overrides(folder: Path) -> tuple[str, ...]:

@@ -68,6 +68,14 @@ def test_wisp_readings() -> None:
     assert resolve(policy.name) == policy
 
 
+def test_wisp_may_drop_the_suspect() -> None:
+    drafter, scheduler = rules("wisp:suspect=drop")
+    assert drafter == DrafterRule.predictor(drop_suspect=True)
+    assert scheduler == rules("wisp")[1]
+    assert resolve("wisp:suspect=drop").name == f"wisp:late={settings.WISP_LATE},suspect=drop"
+    assert rules("wisp:suspect=send")[0] == DrafterRule.predictor()
+
+
 def test_best_stands_for_six_readings() -> None:
     readings = candidates("wisp:best")
     assert len(readings) == len(set(readings)) == 6
@@ -142,6 +150,9 @@ def test_centralized() -> None:
         ("goodput+density", DrafterRule.goodput(), SchedulerRule("density")),
         ("ucb:0.5+fcfs", DrafterRule.ucb(0.5), SchedulerRule("fcfs")),
         ("predictor:0.9+fcfs", DrafterRule.predictor(0.9), SchedulerRule("fcfs")),
+        ("predictor:0.85+fcfs", DrafterRule.predictor(0.85), SchedulerRule("fcfs")),
+        ("predictor:drop+fcfs", DrafterRule.predictor(drop_suspect=True), SchedulerRule("fcfs")),
+        ("predictor:0.9,drop+fcfs", DrafterRule.predictor(0.9, drop_suspect=True), SchedulerRule("fcfs")),
         ("predictor+continuous", DrafterRule.predictor(), SchedulerRule("continuous")),
         ("random+slo-aware", DrafterRule.random(), SchedulerRule("slo-aware", late=settings.WISP_LATE)),
         (
@@ -189,7 +200,6 @@ def test_pairs(name: str, drafter: DrafterRule, scheduler: SchedulerRule) -> Non
         ("random:3", "takes no options"),
         ("confidence:nan+fcfs", "number from 0 to 1"),
         ("confidence:1.5+fcfs", "number from 0 to 1"),
-        ("predictor:0.85+fcfs", "0.95, 0.9, 0.8, 0.65, 0.5"),
         ("entropy:-1+fcfs", "number from 0 to 12"),
         ("specdec++:1.5+fcfs", "number from 0 to 1"),
         ("specdec+fcfs", "did you mean 'specdec++'?"),
@@ -202,6 +212,11 @@ def test_pairs(name: str, drafter: DrafterRule, scheduler: SchedulerRule) -> Non
         ("goodput:8+fcfs", "takes no options"),
         ("ucb:-1+fcfs", "number from 0 to 100"),
         ("ucb:inf+fcfs", "number from 0 to 100"),
+        ("predictor:1+fcfs", "number from 0.01 to 0.99"),
+        ("predictor:0.9,dorp+fcfs", "unknown switch of predictor"),
+        ("predictor:drop,0.9+fcfs", "unknown switch of predictor"),
+        ("wisp:suspect=keep", "known: drop, send"),
+        ("none+slo-aware:suspect=drop", "unknown option of slo-aware"),
         ("static:0+fcfs", "unknown drafter"),
         ("none+static:0", "whole number from 1"),
         ("none+fcsf", "did you mean 'fcfs'?"),

@@ -50,6 +50,16 @@ def test_the_library_is_imported_without_the_learners() -> None:
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
 
 
+def test_nothing_that_the_wheel_needs_is_ignored() -> None:
+    """The wheel takes what lies under wisp_gym/ and is not ignored by git: profiles and predictors too."""
+    data = sorted(path for path in (ROOT / "wisp_gym" / "profiles" / "data").rglob("*") if path.is_file())
+    kinds = {path.suffix for path in data}
+    assert {".yaml", ".json", ".safetensors"} <= kinds
+    command = ["git", "check-ignore", *map(str, data)]
+    if (ROOT / ".git").exists():
+        assert subprocess.run(command, capture_output=True, text=True, cwd=ROOT).stdout == ""
+
+
 def test_the_ci_script_can_be_run() -> None:
     script = ROOT / ".ci" / "run"
     assert script.stat().st_mode & 0o111

@@ -102,15 +102,11 @@ def test_networks_are_quantiles_in_seconds() -> None:
 def test_acceptance_gives_measured_and_fitted_figures() -> None:
     pair = profiles.acceptance("qwen3-0.6b-qwen3-32b")
     assert [pair.measured_rate(k) for k in (2, 5, 7, 10)] == [0.563, 0.378, 0.346, 0.274]
-    assert set(pair.stop_thresholds) >= {0.95, 0.9, 0.8, 0.65, 0.5}
-    assert pair.stop_threshold(0.8) == pair.stop_thresholds[0.8]
     assert pair.expected_accepted.shape == (33,)
     assert pair.generator
     assert "fitted" in pair.flagged()
     larger = profiles.acceptance("qwen3-1.7b-qwen3-32b")
     assert larger.measured_survival(4, "mt-bench").tolist() == [0.7563, 0.5817, 0.4561, 0.3629]
-    with pytest.raises(InputError, match="recall"):
-        pair.stop_threshold(0.33)
     with pytest.raises(InputError, match="k=2 mixed"):
         pair.measured_rate(3)
     with pytest.raises(InputError, match="no survival"):
@@ -154,7 +150,6 @@ WRONG: list[tuple[str, str, Any, str]] = [
     ("network", "rtt", None, "exactly one of"),
     ("network", "autocorrelation.value", 1.0, "below 1"),
     ("acceptance", "fitted.expected_accepted.values", [0, 1], "at least 33"),
-    ("acceptance", "fitted.stop_thresholds.values", {"0.5": 0, "0.8": 1}, "must not increase"),
     ("acceptance", "acceptance_rate", [], "must hold a measured figure"),
 ]
 

@@ -37,7 +37,7 @@ for word in (1, 2**64 - 5):
     signals, off_signals = np.zeros((2, 4, 400), np.float32)
     streams.draw_stream(np.uint64(word), params, accepts, signals, off_signals)
     counts = streams.fixed_k_rounds(accepts, 5)
-    for array in (accepts, signals, off_signals, streams.stop_scores(signals), counts):
+    for array in (accepts, signals, off_signals, counts):
         digest.update(np.ascontiguousarray(array).tobytes())
 print(digest.hexdigest())
 """
@@ -70,21 +70,6 @@ def name(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(scope="module")
 def drawn(name: str) -> Drawn:
     return draw(name, SESSIONS, LENGTH)
-
-
-@pytest.fixture(scope="module")
-def scored(drawn: Drawn) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Stop scores of the accepted and of all rejected tokens of rounds of 5."""
-    accepted, rejected = [], []
-    for agrees, on, off in zip(drawn.accepts, drawn.signals, drawn.off_signals, strict=True):
-        on_scores, off_scores = streams.stop_scores(on), streams.stop_scores(off)
-        p = 0
-        for a in streams.fixed_k_rounds(agrees, 5):
-            accepted.append(on_scores[p : p + a])
-            rejected.append(on_scores[p + a : p + min(a + 1, 5)])
-            rejected.append(off_scores[p + a + 1 : p + 5])
-            p += a + 1
-    return np.concatenate(accepted), np.concatenate(rejected)
 
 
 def area(agrees: NDArray[np.uint8], values: NDArray[np.float32]) -> float:
@@ -150,8 +135,6 @@ def test_signals_tell_as_much_as_measured(drawn: Drawn) -> None:
     agrees = drawn.accepts.ravel()
     assert 0.82 <= area(agrees, drawn.signals[:, streams.CONFIDENCE].ravel()) <= 0.86
     assert 0.82 <= area(agrees, -drawn.signals[:, streams.ENTROPY].ravel()) <= 0.86
-    scores = np.concatenate([streams.stop_scores(s) for s in drawn.signals])
-    assert 0.82 <= area(agrees, scores) <= 0.87
 
 
 def test_entropy_predicts_as_in_the_logs(drawn: Drawn) -> None:
@@ -162,21 +145,6 @@ def test_entropy_predicts_as_in_the_logs(drawn: Drawn) -> None:
         inside = (bits >= low) & (bits < high)
         law = np.mean(1.0 / (1.0 + (bits[inside] / 3.30) ** 1.61))
         assert drawn.accepts.ravel()[inside].mean() == pytest.approx(law, abs=0.1)
-
-
-def test_operating_point_of_the_stop_score(scored: tuple[NDArray[np.float32], NDArray[np.float32]]) -> None:
-    """At recall 0.801 on accepted tokens, 0.425 of all rejected tokens pass."""
-    accepted, rejected = scored
-    threshold = np.quantile(accepted, 1.0 - 0.801)
-    assert np.mean(rejected >= threshold) == pytest.approx(0.425, abs=0.02)
-
-
-def test_stop_thresholds_have_their_recall(
-    name: str, scored: tuple[NDArray[np.float32], NDArray[np.float32]]
-) -> None:
-    accepted, _ = scored
-    for recall, threshold in profiles.acceptance(name).stop_thresholds.items():
-        assert np.mean(accepted >= threshold) == pytest.approx(recall, abs=0.01)
 
 
 def test_signals_stay_in_their_ranges(drawn: Drawn) -> None:
@@ -205,22 +173,6 @@ def test_drawing_twice_is_the_same_and_keys_differ() -> None:
     np.testing.assert_array_equal(one.signals, two.signals)
     assert not np.array_equal(one.accepts[0], one.accepts[1])
     assert not np.array_equal(one.accepts, other.accepts)
-
-
-def test_stop_score_is_the_observed_logit() -> None:
-    """Noise-free signals of one observed logit score that logit."""
-    for x in (-2.0, 0.0, 1.5, 6.0):
-        entropy = streams.ENTROPY_AT_EVEN_ODDS * np.exp(-x / streams.ENTROPY_POWER)
-        y = x + streams.SPREAD_SHIFT
-        score = streams.stop_score(
-            1 / (1 + np.exp(-x)), entropy, 1 / (1 + 2 * np.exp(-x)), (y + np.sqrt(y * y + 4)) / 2
-        )
-        assert score == pytest.approx(x, abs=1e-5)
-
-
-def test_stop_score_takes_the_ends_of_the_ranges() -> None:
-    assert np.isfinite(streams.stop_score(1.0, 0.0, 1.0, 30.0))
-    assert np.isfinite(streams.stop_score(0.0, 12.0, 0.0, 0.0))
 
 
 @pytest.mark.parametrize(

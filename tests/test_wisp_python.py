@@ -15,7 +15,7 @@ from wisp_gym.metrics import measure
 from wisp_gym.pipeline import DispatchView, DrafterRule, Policy, SchedulerRule, Stream
 from wisp_gym.rules.wisp import is_late, is_urgent
 from wisp_gym.world import World
-from wisp_gym.world.streams import stop_scores
+from wisp_gym.world.predictor import stop_scores
 
 SETTINGS = {"easy": EASY, "tight": TIGHT, "crowded": (*EASY, "fleet.devices=48", "server.noise_cv=0.1")}
 READINGS = list(itertools.product(SETTINGS, LATE_READINGS, DEADLINE_READINGS))
@@ -27,7 +27,7 @@ def world_of(setting: str, deadline: str) -> World:
 
 
 def drafter(world: World) -> PythonWispDrafter:
-    return PythonWispDrafter(world.scenario.profiles.acceptance.stop_threshold(0.8))
+    return PythonWispDrafter(world.scenario.profiles.predictor)
 
 
 @pytest.mark.parametrize(("setting", "late", "deadline"), READINGS)
@@ -60,8 +60,9 @@ def test_each_half_alone_is_the_same() -> None:
 
 def test_scores_are_equal_to_the_bit() -> None:
     world = world_of("easy", "round")
+    network = world.scenario.profiles.predictor.network
     for signals in (world.signals, world.off_signals):
-        assert np.array_equal(drafter(world).score(Stream(signals.T)), stop_scores(signals))
+        assert np.array_equal(drafter(world).score(Stream(signals.T)), stop_scores(network, signals))
 
 
 class Watching(PythonWispScheduler):

@@ -18,7 +18,6 @@ from wisp_gym.pipeline.simulation import Simulation
 from wisp_gym.pipeline.state import State
 from wisp_gym.rules import control as rules
 from wisp_gym.scenario import Scenario
-from wisp_gym.world import template_of
 from wisp_gym.world.types import GROUPS
 
 IntArray = npt.NDArray[np.int64]
@@ -149,9 +148,9 @@ def kept_components(control: Control) -> npt.NDArray[np.int64]:
 
 
 def stop_thresholds(scenario: Scenario) -> npt.NDArray[np.float64]:
-    """Return the stop threshold of every stop level under a scenario's acceptance profile.  # (6,)"""
-    acceptance = template_of(scenario).acceptance
-    return np.array([-math.inf if r is None else acceptance.stop_threshold(r) for r in RECALLS])
+    """Return the stop threshold of every stop level under a scenario's predictor.  # (6,)"""
+    predictor = scenario.profiles.predictor
+    return np.array([-math.inf if r is None else predictor.threshold(r) for r in RECALLS])
 
 
 class Command:

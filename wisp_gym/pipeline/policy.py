@@ -64,7 +64,7 @@ class DrafterRule:
     :param score: what the stop rule reads: confidence, entropy (negated), WISP's stop score, or agreement
     (the product of P(accept) over the draft, SpecDec++); None drafts to the cap
     :param threshold: the first token scoring below it ends the draft
-    :param recall: instead of a threshold, the recall on accepted tokens of the profile's table (stop score
+    :param recall: instead of a threshold, the recall on accepted tokens of the predictor's table (stop score
     only)
     :param drop_suspect: do not send the token that ended the draft
     :param server_loop: no drafting and no network between rounds (centralized serving)
@@ -73,7 +73,8 @@ class DrafterRule:
     :param retries: ask again at most so often in a round, then wait
     :param table: of "table": (largest pass, draft length), rising; larger passes draft nothing
     :param explore: of "ucb": weight of what is not known yet
-    :raises InputError: a cap outside 0-32 (1-32 with ucb), a table or weight that cannot be, a time-out that
+    :raises InputError: a cap outside 0-32 (1-32 with ucb), a recall that is not between 0
+    and 1, a table or weight that cannot be, a time-out that
     is not above 0, or drafting ahead together with `drop_suspect`, `server_loop` or a rule that needs the
     reply
     """
@@ -102,6 +103,8 @@ class DrafterRule:
             )
         if math.isnan(self.threshold):
             raise InputError("draft threshold: nan; allowed: a number")
+        if self.recall is not None and not 0 < self.recall < 1:
+            raise InputError(f"draft recall: {self.recall}; allowed: between 0 and 1")
         if self.kind == "table":
             _check_table(self.table)
         if self.kind == "ucb" and self.caps[0] == 0:
@@ -143,9 +146,15 @@ class DrafterRule:
         return cls(caps=(cap, cap, cap, cap), score="confidence", threshold=threshold)
 
     @classmethod
-    def predictor(cls, recall: float = WISP_RECALL, cap: int = WISP_CAP) -> DrafterRule:
-        """Stop at the first token that WISP's score takes for a rejection, at a recall on accepted tokens."""
-        return cls(caps=(cap, cap, cap, cap), score="stop", recall=recall)
+    def predictor(
+        cls, recall: float = WISP_RECALL, cap: int = WISP_CAP, drop_suspect: bool = False
+    ) -> DrafterRule:
+        """Stop at the first token that WISP's predictor takes for a rejection.
+
+        :param recall: share of the accepted tokens that its threshold lets pass; :param cap: most tokens
+        :param drop_suspect: do not send the token that ended the draft
+        """
+        return cls(caps=(cap, cap, cap, cap), score="stop", recall=recall, drop_suspect=drop_suspect)
 
     @classmethod
     def entropy(cls, nats: float, cap: int = WISP_CAP) -> DrafterRule:

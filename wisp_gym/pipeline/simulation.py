@@ -32,7 +32,7 @@ from wisp_gym.rules.estimate import fit_estimator
 from wisp_gym.rules.specdec import agreement_probability
 from wisp_gym.rules.table import by_batch_size
 from wisp_gym.world import World, template_of
-from wisp_gym.world.streams import stop_scores
+from wisp_gym.world.predictor import stop_scores
 from wisp_gym.world.types import GROUPS
 
 FloatArray = npt.NDArray[np.float32]
@@ -83,7 +83,8 @@ def compiled_scores(world: World, score: str) -> tuple[FloatArray, FloatArray]:
     if score == "agreement":
         on, off = compiled_scores(world, "stop")
         return agreement_probability(on), agreement_probability(off)
-    return stop_scores(world.signals), stop_scores(world.off_signals)
+    network = world.scenario.profiles.predictor.network
+    return stop_scores(network, world.signals), stop_scores(network, world.off_signals)
 
 
 def asked_scores(world: World, drafter: Drafter) -> tuple[FloatArray, FloatArray]:
@@ -287,12 +288,12 @@ class Simulation:
         self.state.thresholds[:] = self.threshold(drafter)
 
     def threshold(self, drafter: DrafterRule) -> float:
-        """Return the stop threshold of a compiled drafter, looking a recall up in the acceptance profile."""
+        """Return the stop threshold of a compiled drafter, looking a recall up in the pair's predictor."""
         if drafter.score is None:
             return -math.inf
         if drafter.recall is None:
             return drafter.threshold
-        return template_of(self.world.scenario).acceptance.stop_threshold(drafter.recall)
+        return self.world.scenario.profiles.predictor.threshold(drafter.recall)
 
     def _start(self) -> None:
         lay_out(self.world.arrays, self.state, self.world.horizon_ns)

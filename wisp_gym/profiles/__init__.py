@@ -5,6 +5,7 @@ from wisp_gym.profiles.device import DeviceProfile
 from wisp_gym.profiles.figures import Figure, Profile, Source
 from wisp_gym.profiles.load import acceptance, device, digest, names, network, path_of, server, shared_sources
 from wisp_gym.profiles.network import NetworkProfile
+from wisp_gym.profiles.predictor import Predictor, predictor
 from wisp_gym.profiles.server import ServerProfile
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     "DeviceProfile",
     "Figure",
     "NetworkProfile",
+    "Predictor",
     "Profile",
     "ServerProfile",
     "Source",
@@ -21,6 +23,7 @@ __all__ = [
     "names",
     "network",
     "path_of",
+    "predictor",
     "server",
     "shared_sources",
 ]

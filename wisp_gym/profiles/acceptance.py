@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from wisp_gym._validation import Checked
-from wisp_gym.errors import InputError, unknown
+from wisp_gym.errors import InputError
 from wisp_gym.profiles.figures import Cited, Figure, Name, Named, Profile, Series
 
 FIXED_LENGTHS = 33
@@ -54,22 +54,6 @@ class Parameters(Checked):
     values: dict[str, float]
 
 
-class Thresholds(Checked):
-    """Stop scores by recall: the threshold that this share of the accepted tokens passes."""
-
-    unit: Name
-    values: dict[float, float] = Field(min_length=1)
-
-    @model_validator(mode="after")
-    def _check(self) -> Thresholds:
-        if any(not 0 < recall < 1 for recall in self.values):
-            raise ValueError("a recall must lie between 0 and 1")
-        scores = [self.values[recall] for recall in sorted(self.values)]
-        if any(b > a for a, b in pairwise(scores)):
-            raise ValueError("thresholds must not increase with recall")
-        return self
-
-
 class Expected(Checked):
     """Mean number of accepted tokens in a round of k drafted ones, k = 0 to 32."""
 
@@ -87,16 +71,20 @@ class Fitted(Cited):
     """The generator's parameters as calibration wrote them; `reached` says how well they fit."""
 
     generator: Parameters
-    stop_thresholds: Thresholds
     expected_accepted: Expected
     reached: Parameters | None = None
 
 
 class AcceptanceProfile(Profile):
-    """Acceptance of one draft by one target model."""
+    """Acceptance of one draft by one target model.
+
+    predictor: its stop predictor, a shipped one's name or the path of a JSON file (from the profile's
+        folder); by default the one of the profile's own name.
+    """
 
     draft: Name
     target: Name
+    predictor: str | None = None
     acceptance_rate: tuple[AcceptanceRate, ...] = ()
     survival: tuple[Survival, ...] = ()
     statistics: tuple[Named, ...] = ()
@@ -112,22 +100,6 @@ class AcceptanceProfile(Profile):
     def generator(self) -> dict[str, float]:
         """The stream generator's parameters by name (units: wisp_gym/world/streams.py)."""
         return dict(self.fitted.generator.values)
-
-    @property
-    def stop_thresholds(self) -> dict[float, float]:
-        """Stop score by recall on accepted tokens."""
-        return dict(self.fitted.stop_thresholds.values)
-
-    def stop_threshold(self, recall: float) -> float:
-        """Return the stop score that a share `recall` of the accepted tokens passes.
-
-        :raises InputError: where that recall has no threshold
-        """
-        for known, threshold in self.fitted.stop_thresholds.values.items():
-            if abs(known - recall) < 1e-9:
-                return threshold
-        known_recalls = sorted(self.fitted.stop_thresholds.values)
-        raise unknown(f"recall in acceptance profile {self.name}", f"{recall:g}", map(str, known_recalls))
 
     @property
     def expected_accepted(self) -> NDArray[np.float64]:

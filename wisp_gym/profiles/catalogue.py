@@ -65,7 +65,8 @@ what it gives, *gap* how far its survival is from the published one at the worst
 *correlation* how the accepted counts of consecutive rounds of five correlate within a session. It, the
 spread between sessions and what the signals tell are measured for one pair (correlation 0.16 to 0.34) and are
 the aim for all; the survival of some tasks leaves room for less correlation. A pair fits a server with the
-same target model.
+same target model. Every pair has a [stop predictor](predictor.md) of its name; a file of yours names one
+under `predictor`.
 """
 
 

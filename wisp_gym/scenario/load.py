@@ -14,6 +14,7 @@ from wisp_gym import profiles
 from wisp_gym._validation import build
 from wisp_gym._yaml import read_mapping
 from wisp_gym.errors import InputError, unknown
+from wisp_gym.profiles import AcceptanceProfile, Predictor
 from wisp_gym.profiles.load import AnyProfile, looks_like_path, resolve
 from wisp_gym.scenario.arrivals import check_arrivals
 from wisp_gym.scenario.override import apply
@@ -120,13 +121,15 @@ def _at(field: str, read_profile: Callable[[str], AnyProfile], name: str) -> Any
 
 def _profiles(file: ScenarioFile) -> Profiles:
     mix, networks = enumerate(file.fleet.mix), enumerate(file.fleet.networks)
+    acceptance = _at("acceptance.profile", profiles.acceptance, file.acceptance.profile)
     used = Profiles(
         server=_at("server.profile", profiles.server, file.server.profile),
         devices=tuple(_at(f"fleet.mix.{i}.device", profiles.device, part.device) for i, part in mix),
         networks=tuple(
             _at(f"fleet.networks.{i}.network", profiles.network, part.network) for i, part in networks
         ),
-        acceptance=_at("acceptance.profile", profiles.acceptance, file.acceptance.profile),
+        acceptance=acceptance,
+        predictor=_predictor(acceptance, file.acceptance.profile),
     )
     if used.acceptance.draft != file.fleet.draft:
         raise InputError(
@@ -141,6 +144,21 @@ def _profiles(file: ScenarioFile) -> Profiles:
     for device in used.devices:
         device.decode_tps(file.fleet.draft)
     return used
+
+
+def _predictor(acceptance: AcceptanceProfile, profile: str) -> Predictor:
+    """Return the stop predictor of a draft/target pair.
+
+    :param profile: how the scenario names the pair: a path counts as the predictor's folder too
+    """
+    base = Path(profile).parent if looks_like_path(profile) else None
+    try:
+        return profiles.predictor(acceptance.predictor or acceptance.name, base)
+    except InputError as error:
+        raise InputError(
+            f"acceptance.profile = {acceptance.name!r}: predictor: {error}; "
+            "python -m agents.predictor trains one"
+        ) from None
 
 
 def _check_fit(file: ScenarioFile, used: Profiles) -> None:

@@ -8,7 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from wisp_gym.profiles import AcceptanceProfile, DeviceProfile, NetworkProfile, ServerProfile, digest
+from wisp_gym.profiles import (
+    AcceptanceProfile,
+    DeviceProfile,
+    NetworkProfile,
+    Predictor,
+    ServerProfile,
+    digest,
+)
 from wisp_gym.scenario.schema import Acceptance, Classes, Fleet, Ranges, ScenarioFile, Server, Workload
 from wisp_gym.scenario.trace import Requests
 
@@ -39,6 +46,7 @@ class Profiles:
     devices: tuple[DeviceProfile, ...]
     networks: tuple[NetworkProfile, ...]
     acceptance: AcceptanceProfile
+    predictor: Predictor
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,6 +163,7 @@ class Scenario:
         used = self.profiles
         listed = (used.server, *used.devices, *used.networks, used.acceptance)
         fields["profiles"] = [{"name": profile.name, "sha256": digest(profile)} for profile in listed]
+        fields["profiles"] += [{"name": used.predictor.name, "sha256": used.predictor.sha256}]
         fields["refused"] = self.refused
         fields["trace"] = None if self.trace is None else vars(self.trace).copy()
         return fields

@@ -186,51 +186,6 @@ def _noise(word: np.uint64, half_width: float) -> float:
 
 
 @compiled
-def stop_score(confidence: float, entropy: float, margin: float, spread: float) -> np.float32:
-    """Return the stop score of a drafted token, high where it looks like agreement.
-
-    A stand-in for WISP's predictor, a small network on the same four signals: here the mean of the four, each
-    transformed back to the observed logit. A drafter stops at the first token scoring below its threshold.
-
-    :param confidence: probability of the likeliest token
-    :param entropy: nats
-    :param margin: probability of the likeliest token less that of the second
-    :param spread: nats
-    """
-    # np.float64, as float() of a float32 stays a float32 in Numba.
-    c = min(max(np.float64(confidence), 1e-7), 1.0 - 1e-7)
-    m = min(max(np.float64(margin), 1e-7), 1.0 - 1e-7)
-    h = max(np.float64(entropy), 1e-6)
-    s = max(np.float64(spread), 1e-3)
-    by_probability = math.log(c / (1.0 - c)) + math.log(2.0 * m / (1.0 - m))
-    by_entropy = ENTROPY_POWER * math.log(ENTROPY_AT_EVEN_ODDS / h)
-    return np.float32(0.25 * (by_probability + by_entropy + s - 1.0 / s - SPREAD_SHIFT))
-
-
-@compiled
-def write_stop_scores(signals: NDArray[np.float32], scores: NDArray[np.float32]) -> None:
-    """Write `stop_score` of each position of a stream.
-
-    :param signals: rows as SIGNALS  # (4, length)
-    :param scores: filled  # (length,)
-    """
-    for p in range(signals.shape[1]):
-        scores[p] = stop_score(
-            signals[CONFIDENCE, p], signals[ENTROPY, p], signals[MARGIN, p], signals[SPREAD, p]
-        )
-
-
-def stop_scores(signals: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return `stop_score` of each position of a stream.  # (length,)
-
-    :param signals: rows as SIGNALS  # (4, length)
-    """
-    scores = np.empty(signals.shape[1], dtype=np.float32)
-    write_stop_scores(signals, scores)
-    return scores
-
-
-@compiled
 def write_fixed_k_rounds(accepts: NDArray[np.uint8], k: int, counts: NDArray[np.int64]) -> int:
     """Write how many tokens each round accepts when all draft `k`; return the number of rounds.
 
