@@ -12,6 +12,7 @@ from wisp_gym.pipeline import SchedulerRule
 from wisp_gym.pipeline.policy import WISP_MARGIN_S
 
 PlainKind = Literal["fcfs", "edf", "density", "random"]
+MOST_BUDGET = 1_000_000
 
 
 def _plain(kind: PlainKind, options: str) -> SchedulerRule:
@@ -54,6 +55,12 @@ def continuous(options: str) -> SchedulerRule:
     return SchedulerRule(kind="continuous", run_to_completion=options == "rtc")
 
 
+def proportional_fair(options: str) -> SchedulerRule:
+    """Return GoodSpeed's rule: proportional fairness within a budget of new tokens, the engine's by default."""
+    budget = whole("proportional-fair", options, 1, MOST_BUDGET) if options else None
+    return SchedulerRule(kind="proportional-fair", token_budget=budget)
+
+
 def readings(name: str, options: str) -> tuple[Late, Deadline | None]:
     """Return the readings of late requests and of deadlines; None is the scenario's reading of deadlines.
 
@@ -86,5 +93,6 @@ BY_NAME: Mapping[str, Callable[[str], SchedulerRule]] = {
     "static": static,
     "continuous": continuous,
     "slo-aware": slo_aware,
+    "proportional-fair": proportional_fair,
     "random": random,
 }

@@ -11,9 +11,10 @@ import numpy.typing as npt
 from wisp_gym._jit import kernel
 from wisp_gym.pipeline.accounting import account_delivery, settle_device
 from wisp_gym.pipeline.events import ARRIVAL, DELIVERY, READY, push_event
+from wisp_gym.pipeline.foresight import draft_by_belief, oracle_cap
 from wisp_gym.pipeline.log import LOG_DELIVER, LOG_DRAFT, LOG_START, write_log
 from wisp_gym.pipeline.state import DOWNLINK, IDLE, PREFILLING, UPLINK, State
-from wisp_gym.rules.control import MAX_DRAFT, RANDOM_DRAFT
+from wisp_gym.rules.control import BAYES_DRAFT, MAX_DRAFT, ORACLE_DRAFT, RANDOM_DRAFT
 from wisp_gym.world.network import link_cell
 from wisp_gym.world.rng import CAUSE_POLICY, bits, key
 from wisp_gym.world.types import WorldArrays
@@ -136,6 +137,8 @@ def round_limit(world: WorldArrays, state: State, d: int) -> tuple[Any, float]:
         index = mine["session"] - world.devices[d]["first_session"]
         draw = key(control["policy_seed"], CAUSE_POLICY, d, index)
         return np.int64(bits(draw, mine["committed"]) >> np.uint64(61)), -math.inf
+    if control["drafter"] == ORACLE_DRAFT:
+        return oracle_cap(world, state, d), -math.inf
     return mine["cap"], mine["threshold"]
 
 
@@ -146,9 +149,11 @@ def begin_round(world: WorldArrays, state: State, d: int, cap: int, threshold: f
     device, mine = world.devices[d], state.devices[d]
     session = world.sessions[mine["session"]]
     limit = min(min(max(cap, 0), MAX_DRAFT), session["length"] - mine["committed"] - 1)
-    drafted, accepted, suspect = draft_tokens(
-        world, state, session["offset"] + mine["committed"], limit, threshold
-    )
+    at = session["offset"] + mine["committed"]
+    if state.control[0]["drafter"] == BAYES_DRAFT:
+        drafted, accepted, suspect = draft_by_belief(world, state, d, at, limit, threshold)
+    else:
+        drafted, accepted, suspect = draft_tokens(world, state, at, limit, threshold)
     sent = drafted
     if suspect and state.control[0]["drop_suspect"] == 1:
         sent -= 1

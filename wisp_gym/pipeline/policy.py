@@ -12,10 +12,11 @@ from wisp_gym.pipeline.protocols import Commander, Drafter, Scheduler
 from wisp_gym.rules.control import MAX_DRAFT
 from wisp_gym.world.types import GROUPS
 
-Score = Literal["confidence", "entropy", "stop"]
+Score = Literal["confidence", "entropy", "stop", "observed"]
+DrafterKind = Literal["constant", "random", "oracle", "bayes"]
 Late = Literal["literal", "urgent", "last"]
 Deadline = Literal["round", "timeline"]
-SchedulerKind = Literal["fcfs", "edf", "density", "slo-aware", "static", "continuous", "random"]
+SchedulerKind = Literal["fcfs", "edf", "density", "slo-aware", "static", "continuous", "proportional-fair", "random"]
 
 WISP_CAP = 8
 """WISP's fixed maximum draft length; not published, 8 is common."""
@@ -25,6 +26,10 @@ WISP_MARGIN_S = 0.1
 looked at a pass
 later and ends a pass after that: two passes of the A100 profile. Without a margin the rule acts too late
 to help."""
+
+FAIR_S = 10.0
+"""Time constant of a device's smoothed goodput under proportional fairness. GoodSpeed smooths over its rounds
+with a step size that it leaves open; 10 s are some 20 to 60 rounds of a device."""
 
 WISP_RECALL = 0.8
 """Recall on accepted tokens at WISP's published operating point (0.801)."""
@@ -39,10 +44,12 @@ def _check_choice(name: str, value: str | None, allowed: tuple[str | None, ...])
 class DrafterRule:
     """Settings of a compiled drafter.
 
-    :param kind: "constant", or "random" (a random cap of 0-7 each round)
+    :param kind: "constant"; "random" (a random cap of 0-7 each round); "oracle" (the run of agreements ahead);
+    "bayes" (while the next token is accepted with probability `threshold` or more, by the filter of
+    wisp_gym/rules/bayes.py)
     :param caps: most tokens to draft, by SLO class  # (4,)
     :param score: what the stop rule reads: confidence, entropy (negated), or WISP's stop score; None
-    drafts to the cap
+    drafts to the cap; "observed", the logit behind the signals, is what "bayes" reads
     :param threshold: the first token scoring below it ends the draft
     :param recall: instead of a threshold, the recall on accepted tokens of the profile's table (stop score
     only)
@@ -51,7 +58,7 @@ class DrafterRule:
     :raises InputError: a cap outside 0-32
     """
 
-    kind: Literal["constant", "random"] = "constant"
+    kind: DrafterKind = "constant"
     caps: tuple[int, int, int, int] = (0, 0, 0, 0)
     score: Score | None = None
     threshold: float = -math.inf
@@ -60,7 +67,7 @@ class DrafterRule:
     server_loop: bool = False
 
     def __post_init__(self) -> None:
-        _check_choice("drafter", self.kind, ("constant", "random"))
+        _check_choice("drafter", self.kind, get_args(DrafterKind))
         _check_choice("score", self.score, (None, *get_args(Score)))
         if len(self.caps) != GROUPS or not all(
             type(cap) is int and 0 <= cap <= MAX_DRAFT for cap in self.caps
@@ -96,6 +103,16 @@ class DrafterRule:
         """Draft a random number of tokens, 0 to 7, each round."""
         return cls(kind="random")
 
+    @classmethod
+    def oracle(cls, cap: int) -> DrafterRule:
+        """Draft the run of agreements ahead, at most the cap: a ceiling, no controller."""
+        return cls(kind="oracle", caps=(cap, cap, cap, cap))
+
+    @classmethod
+    def bayes(cls, least: float, cap: int = MAX_DRAFT) -> DrafterRule:
+        """Draft while the next token is accepted with probability `least` or more, by the law of the streams."""
+        return cls(kind="bayes", caps=(cap, cap, cap, cap), score="observed", threshold=least)
+
 
 @dataclass(frozen=True)
 class SchedulerRule:
@@ -110,6 +127,7 @@ class SchedulerRule:
     :param static_size: SLED: requests waited for; :param static_limit_s: SLED: longest wait for them, s
     :param padded: pad every draft of a pass to the longest (SLED); prompts are not padded
     :param run_to_completion: continuous: keep to the sessions admitted first
+    :param fair_s: proportional-fair: time constant of a device's smoothed goodput, s, more than 0
     """
 
     kind: SchedulerKind = "fcfs"
@@ -122,6 +140,7 @@ class SchedulerRule:
     static_limit_s: float = 0.05
     padded: bool = False
     run_to_completion: bool = False
+    fair_s: float = FAIR_S
 
     def __post_init__(self) -> None:
         _check_choice("scheduler", self.kind, get_args(SchedulerKind))
@@ -135,6 +154,8 @@ class SchedulerRule:
             value = getattr(self, name)
             if not (math.isfinite(value) and value >= 0):
                 raise InputError(f"{name}: {value}; allowed: seconds, 0 or more")
+        if not (math.isfinite(self.fair_s) and self.fair_s >= 1e-3):
+            raise InputError(f"fair_s: {self.fair_s}; allowed: seconds, 0.001 or more")
 
 
 @dataclass(frozen=True)

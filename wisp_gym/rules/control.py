@@ -10,6 +10,8 @@ CONSTANT = 0  # caps and thresholds by class
 COMMANDED = 1  # what the last reply carried
 RANDOM_DRAFT = 2  # a random cap, no threshold
 ASKED_DRAFTER = 3  # a Python drafter is asked at every round start
+ORACLE_DRAFT = 8  # the run of agreements ahead
+BAYES_DRAFT = 9  # by the filter of rules/bayes.py
 
 # Schedulers
 FCFS = 0
@@ -19,6 +21,7 @@ SLO_AWARE = 3  # WISP
 STATIC = 4  # SLED
 CONTINUOUS = 5  # centralized serving
 RANDOM_ORDER = 6
+PROPORTIONAL_FAIR = 7  # GoodSpeed
 
 # WISP's readings of what to do with a late request
 LATE_LITERAL = 0
@@ -49,6 +52,7 @@ CONTROL = np.dtype(
         ("static_limit_ns", "i8"),  # SLED: longest wait for them
         ("padded", "i8"),  # 1: every draft of a pass is padded to the longest
         ("to_completion", "i8"),  # continuous: 1 runs admitted sessions to completion, 0 rotates
+        ("fair_ns", "i8"),  # time constant of a device's smoothed goodput
         ("policy_seed", "u8"),  # of a rule's own randomness
     ]
 )
@@ -72,6 +76,8 @@ REQUEST = np.dtype(
         ("served_ns", "i8"),  # when its session was last in a pass, -1 never
         ("admitted_ns", "i8"),  # when its session last turned warm, -1 cold
         ("expected", "f8"),  # expected accepted tokens
+        ("served_tps", "f8"),  # smoothed goodput of its device at the last commit (rules/proportional_fair.py)
+        ("rated_ns", "i8"),  # when that was
         ("deadline_ns", "f8"),  # latest end of its pass
         ("alone_ns", "f8"),  # estimated time of a pass of its own
     ]
