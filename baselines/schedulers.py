@@ -56,7 +56,7 @@ def continuous(options: str) -> SchedulerRule:
 
 
 def proportional_fair(options: str) -> SchedulerRule:
-    """Return GoodSpeed's rule: proportional fairness within a budget of new tokens, the engine's by default."""
+    """Return GoodSpeed's rule: proportional fairness within a budget of new tokens (the engine's)."""
     budget = whole("proportional-fair", options, 1, MOST_BUDGET) if options else None
     return SchedulerRule(kind="proportional-fair", token_budget=budget)
 

@@ -16,7 +16,9 @@ Score = Literal["confidence", "entropy", "stop", "observed"]
 DrafterKind = Literal["constant", "random", "oracle", "bayes"]
 Late = Literal["literal", "urgent", "last"]
 Deadline = Literal["round", "timeline"]
-SchedulerKind = Literal["fcfs", "edf", "density", "slo-aware", "static", "continuous", "proportional-fair", "random"]
+SchedulerKind = Literal[
+    "fcfs", "edf", "density", "slo-aware", "static", "continuous", "proportional-fair", "random"
+]
 
 WISP_CAP = 8
 """WISP's fixed maximum draft length; not published, 8 is common."""
@@ -44,8 +46,8 @@ def _check_choice(name: str, value: str | None, allowed: tuple[str | None, ...])
 class DrafterRule:
     """Settings of a compiled drafter.
 
-    :param kind: "constant"; "random" (a random cap of 0-7 each round); "oracle" (the run of agreements ahead);
-    "bayes" (while the next token is accepted with probability `threshold` or more, by the filter of
+    :param kind: "constant"; "random" (a random cap of 0-7 each round); "oracle" (the run of agreements
+    ahead); "bayes" (while the next token is accepted with probability `threshold` or more, by the filter of
     wisp_gym/rules/bayes.py)
     :param caps: most tokens to draft, by SLO class  # (4,)
     :param score: what the stop rule reads: confidence, entropy (negated), or WISP's stop score; None
@@ -110,7 +112,7 @@ class DrafterRule:
 
     @classmethod
     def bayes(cls, least: float, cap: int = MAX_DRAFT) -> DrafterRule:
-        """Draft while the next token is accepted with probability `least` or more, by the law of the streams."""
+        """Draft while the next token is accepted with probability `least` or more: a ceiling too."""
         return cls(kind="bayes", caps=(cap, cap, cap, cap), score="observed", threshold=least)
 
 

@@ -1,16 +1,16 @@
-"""What a device can know of the next agreement that knows the law of the streams: a filter over its hidden state.
+"""What a device that knows the law of the streams can know of the next agreement: a filter.
 
-The law is that of wisp_gym/world/streams.py with the world's own parameters. Hidden are whether the text is in
-an easy or a hard stretch, how old the stretch is, the session's mean, the stretch's level and the noise of a
-position. The belief is a weight for every (kind of stretch, age), exact but for the fraction of a token that a
-stretch inherits from the one before, and a normal law of the session's mean, kept apart from the weights
-(an approximation); levels and noises are integrated out at every position anew (another: what one position
-says of its stretch's level is not kept for the next). P(agree) of a normal logit is the logistic function of
-mean / sqrt(1 + pi / 8 * variance).
+The law is that of wisp_gym/world/streams.py with the world's own parameters. Hidden are whether the text is
+in an easy or a hard stretch, how old the stretch is, the session's mean, the stretch's level and the noise of
+a position. The belief is a weight for every (kind of stretch, age), exact but for the fraction of a token
+that a stretch inherits from the one before, and a normal law of the session's mean, kept apart from the
+weights (an approximation); levels and noises are integrated out at every position anew (another: what one
+position says of its stretch's level is not kept for the next). P(agree) of a normal logit is the logistic
+function of mean / sqrt(1 + pi / 8 * variance).
 
 It conditions on what the device has: the signals of the tokens it drafted on the path, what became of them,
-and that the target filled the position after them unseen. While it drafts it cannot know whether it is still on
-the path: `on` and `off` in the caller weigh both by how well they explain the signals.
+and that the target filled the position after them unseen. While it drafts it cannot know whether it is still
+on the path: pipeline/foresight.py weighs both by how well they explain the signals.
 """
 
 from __future__ import annotations
@@ -158,8 +158,8 @@ def observe(belief: FloatArray, law: FloatArray, seen: float, agreed: int) -> tu
 
 @kernel
 def _learn_session(belief: FloatArray, law: FloatArray, seen: float, easy: float) -> None:
-    """Move the session's mean towards what was seen. Positions of a stretch share its level, so they count for
-    less."""
+    """Move the session's mean towards what was seen. Positions of a stretch share its level, so
+    they count for less."""
     last = len(belief) - 1
     between = law[EASY] - law[HARD]
     shared = (1.0 - law[EASY_SHARE]) * law[HARD_AGES] + law[EASY_SHARE] * law[EASY_AGES]

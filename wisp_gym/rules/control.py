@@ -76,7 +76,10 @@ REQUEST = np.dtype(
         ("served_ns", "i8"),  # when its session was last in a pass, -1 never
         ("admitted_ns", "i8"),  # when its session last turned warm, -1 cold
         ("expected", "f8"),  # expected accepted tokens
-        ("served_tps", "f8"),  # smoothed goodput of its device at the last commit (rules/proportional_fair.py)
+        (
+            "served_tps",
+            "f8",
+        ),  # smoothed goodput of its device at the last commit (rules/proportional_fair.py)
         ("rated_ns", "i8"),  # when that was
         ("deadline_ns", "f8"),  # latest end of its pass
         ("alone_ns", "f8"),  # estimated time of a pass of its own

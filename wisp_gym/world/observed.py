@@ -34,8 +34,8 @@ def _write_observed(signals: NDArray[np.float32], observed: NDArray[np.float32])
 
 
 def observed_logits(signals: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the observed logit of each position of a stream, as wisp_gym/world/streams.py defines it, with the
-    mean of the four signals' noises on it.  # (length,)
+    """Return the observed logit of each position of a stream, as wisp_gym/world/streams.py defines it, with
+    the mean of the four signals' noises on it.  # (length,)
 
     :param signals: rows as `streams.SIGNALS`  # (4, length)
     """
