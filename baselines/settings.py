@@ -53,15 +53,16 @@ a pass.
 STATIC_LIMIT_S = 0.05
 """Longest wait for them. Assumed: about one pass of a 32B model on an A100."""
 
-ORACLE_CAPS = (4, 8, 16, 32)
-"""Caps among which `oracle` is tuned. A long run of agreements wastes nothing, but none of it is
-delivered before all of it is drafted."""
+ORACLE_CAPS = (16, 8, 32)
+"""Caps among which `oracle` is tuned, the first of equals winning. A long run of agreements
+wastes nothing, but none of it is delivered before all of it is drafted."""
 
 ORACLE_CAP = 16
 """Cap of a plain `oracle` in a pair."""
 
-BAYES_LEASTS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.6, 0.8)
-"""Least probabilities that the next token is accepted, among which `bayes` is tuned."""
+BAYES_LEASTS = (0.2, 0.1, 0.3, 0.05, 0.4, 0.6, 0.8)
+"""Least probabilities that the next token is accepted, among which `bayes` is tuned, the first of
+equals winning."""
 
 BAYES_LEAST = 0.2
 """That of a plain `bayes` in a pair: the best of these in `paper-qwen3-32b-a100` at 220 devices and in
