@@ -78,6 +78,10 @@ POLICIES: dict[str, Callable[[], Policy]] = {
     "confidence-drop": lambda: pair("confidence-drop", suspect(), SchedulerRule("edf")),
     "density": lambda: pair("density", DrafterRule.fixed(3), SchedulerRule("density", token_budget=48)),
     "random": lambda: pair("random", DrafterRule.random(), SchedulerRule("random")),
+    "bayes-fair": lambda: pair(
+        "bayes-fair", DrafterRule.bayes(0.3), SchedulerRule("proportional-fair", token_budget=48)
+    ),
+    "oracle": lambda: pair("oracle", DrafterRule.oracle(6), SchedulerRule("edf")),
 }
 WORK_CONSERVING = tuple(name for name in POLICIES if name != "sled")
 
@@ -142,8 +146,8 @@ def draft_token_ns(world: World, device: int, checked: bool) -> int:
 
 
 def is_checked(policy: Policy) -> bool:
-    """Say whether the drafter calls WISP's network at every token."""
-    return isinstance(policy.drafter, DrafterRule) and policy.drafter.score == "stop"
+    """Say whether the drafter pays for a network's call at every token."""
+    return isinstance(policy.drafter, DrafterRule) and policy.drafter.score in ("stop", "observed")
 
 
 @dataclasses.dataclass

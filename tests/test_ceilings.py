@@ -238,6 +238,11 @@ def test_what_lies_after_a_disagreement_is_not_foreknown() -> None:
     assert len(shared) == len(places) > 60
 
 
+def test_a_belief_drafter_reads_the_observed_logit() -> None:
+    with pytest.raises(InputError, match="allowed with the drafter 'bayes': observed"):
+        DrafterRule(kind="bayes", caps=(4, 4, 4, 4), threshold=0.3)
+
+
 # As policies
 
 

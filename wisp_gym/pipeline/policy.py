@@ -79,6 +79,8 @@ class DrafterRule:
             )
         if math.isnan(self.threshold):
             raise InputError("draft threshold: nan; allowed: a number")
+        if self.kind == "bayes" and self.score != "observed":
+            raise InputError(f"score: {self.score!r}; allowed with the drafter 'bayes': observed")
 
     @classmethod
     def none(cls, server_loop: bool = False) -> DrafterRule:
