@@ -249,7 +249,7 @@ def test_a_belief_drafter_reads_the_observed_logit() -> None:
 def test_ceilings_are_tuned_over_settings_and_schedulers() -> None:
     for ceiling, count in (("oracle", len(settings.ORACLE_CAPS)), ("bayes", len(settings.BAYES_LEASTS))):
         names = candidates(ceiling)
-        assert len(set(names)) == count * 8
+        assert len(set(names)) == count * 6
         assert {resolve(name).drafter.kind for name in names} == {ceiling}  # type: ignore[union-attr]
         alone = candidates(f"{ceiling}:best+density")
         assert len(alone) == count
