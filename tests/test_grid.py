@@ -179,3 +179,18 @@ def test_an_unknown_pair_fails_before_any_work(tiny: Scenario, tmp_path: Path) -
     with pytest.raises(InputError, match="unknown scheduler"):
         measure_grid(tiny, ["none"], ["fcfs", "nobody"], [0], resolve, Workplace(tmp_path / "x"))
     assert not (tmp_path / "x").exists()
+
+
+def test_an_interrupt_says_where_rows_are_kept(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        Path("x").mkdir()
+        Path("x/grid.partial.csv").write_text("")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("wisp_gym.evaluation.measure_grid", interrupted)
+    assert evaluate.main([*CALL, *NARROW, "--out", "x"]) == 130
+    assert capsys.readouterr().err == (
+        "interrupted: finished rows are kept in x; the same command goes on from there\n"
+    )
