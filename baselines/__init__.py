@@ -6,6 +6,6 @@ Nothing in wisp_gym imports this package.
 
 from __future__ import annotations
 
-from baselines.names import candidates, resolve
+from baselines.names import candidates, drafter_names, resolve, scheduler_names
 
-__all__ = ["candidates", "resolve"]
+__all__ = ["candidates", "drafter_names", "resolve", "scheduler_names"]

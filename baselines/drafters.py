@@ -115,6 +115,17 @@ def random(options: str) -> DrafterRule:
     return waiting("random", DrafterRule.random(), options)
 
 
+def oracle(options: str) -> DrafterRule:
+    """Return the clairvoyant drafter: the run of agreements that lies ahead, up to a cap. A ceiling."""
+    return DrafterRule.oracle(whole("oracle", options, 1, MAX_DRAFT) if options else settings.ORACLE_CAP)
+
+
+def bayes(options: str) -> DrafterRule:
+    """Return the drafter that knows the law of the streams: on while the next token is accepted with at least
+    this probability. A ceiling for what can be learned."""
+    return DrafterRule.bayes(number("bayes", options, 0.001, 1.0) if options else settings.BAYES_LEAST)
+
+
 BY_NAME: Mapping[str, Callable[[str], DrafterRule]] = {
     "none": none,
     "fixed": fixed,
@@ -126,4 +137,6 @@ BY_NAME: Mapping[str, Callable[[str], DrafterRule]] = {
     "goodput": goodput,
     "ucb": ucb,
     "random": random,
+    "oracle": oracle,
+    "bayes": bayes,
 }

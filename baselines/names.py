@@ -26,16 +26,21 @@ DRAFTER+SCHEDULER
 action:R,B,L,S,C1,C2,C3,C4
     one action of EdgeCloud-v0 at every dispatch: requests, budget, rule, stop and the caps of the four
     classes, as in action:8,0,4,3,8,8,8,8
+oracle, bayes
+    ceilings: a drafter that knows which tokens will be accepted, and one that knows the law of the streams;
+    drafter's setting and scheduler the best at that load, chosen on training worlds
+oracle:best+SCHEDULER, bayes:best+SCHEDULER
+    the same with one scheduler
 tuned, hindsight
     bounds: the best constant action on training worlds, and on each of the very worlds compared
 DIR
     a trained model: a folder with model.safetensors and model.json, or either file
 
 Drafters: none, fixed:K, confidence[:threshold], entropy[:nats], predictor[:recall][,drop], specdec++[:h],
-table[:batch=K,...], goodput, ucb[:explore], random, file.py:Class; fixed, confidence, predictor and random
-take the switches ahead and timeout=SECONDS, as in fixed:5,ahead,timeout=1.
+table[:batch=K,...], goodput, ucb[:explore], random, oracle[:cap], bayes[:least], file.py:Class; fixed,
+confidence, predictor and random take the switches ahead and timeout=SECONDS, as in fixed:5,ahead,timeout=1.
 Schedulers: fcfs, edf, density, static[:size or engine], continuous[:rtc,grow],
-slo-aware[:late=...,deadline=...], random, file.py:Class.
+slo-aware[:late=...,deadline=...], proportional-fair[:budget], random, file.py:Class.
 """
 
 from __future__ import annotations
@@ -58,6 +63,8 @@ MODEL_FILES = ("model.safetensors", "model.json")
 FORMS = (
     "wisp:best",
     "sled:tuned",
+    "oracle",
+    "bayes",
     "tuned",
     "hindsight",
     "action:R,B,L,S,C1,C2,C3,C4",
@@ -69,12 +76,18 @@ FORMS = (
 
 def candidates(name: str) -> tuple[str, ...]:
     """Return the names that a name stands for: the six readings for `wisp:best`, the batch sizes for
-    `sled:tuned`, otherwise itself.
+    `sled:tuned`, a ceiling's settings with every scheduler it may have, otherwise itself.
 
     :param name: of a policy
     """
     if sled.is_tuned(name):
         return sled.sizes(name)
+    drafter, plus, scheduler = name.partition("+")
+    if name in CEILINGS or (plus and drafter in (f"{ceiling}:best" for ceiling in CEILINGS)):
+        form = CEILINGS[drafter.removesuffix(":best")]
+        return tuple(
+            f"{knob}+{rule}" for rule in ([scheduler] if plus else _ceiling_schedulers()) for knob in form
+        )
     if name != "wisp:best":
         return (name,)
     return tuple(
@@ -82,6 +95,32 @@ def candidates(name: str) -> tuple[str, ...]:
         for deadline in settings.DEADLINE_READINGS
         for late in settings.LATE_READINGS
     )
+
+
+CEILINGS: Mapping[str, tuple[str, ...]] = {
+    "oracle": tuple(f"oracle:{cap}" for cap in settings.ORACLE_CAPS),
+    "bayes": tuple(f"bayes:{least:g}" for least in settings.BAYES_LEASTS),
+}
+"""Ceilings, with the drafters among which each is tuned."""
+
+
+def _ceiling_schedulers() -> tuple[str, ...]:
+    """Return the schedulers among which a ceiling takes the best: the plain orders and WISP's readings.
+
+    Not the literal ones: a late device may starve under them for minutes, which few training worlds show.
+    """
+    readings = [name.removeprefix("wisp:") for name in candidates("wisp:best")]
+    return ("fcfs", "edf", *(f"slo-aware:{reading}" for reading in readings if "late=literal" not in reading))
+
+
+def drafter_names() -> tuple[str, ...]:
+    """Return every drafter by name, those that need an option with the one of settings.GRID_OPTIONS."""
+    return tuple(settings.GRID_OPTIONS.get(name, name) for name in drafters.BY_NAME)
+
+
+def scheduler_names() -> tuple[str, ...]:
+    """Return every scheduler by name."""
+    return tuple(schedulers.BY_NAME)
 
 
 def resolve(name: str) -> Policy:
@@ -100,6 +139,10 @@ def resolve(name: str) -> Policy:
     if is_class_name(name):
         raise InputError(f"policy {name!r}: half a policy; pair it, as in predictor+{name} or {name}+fcfs")
     head, _, options = name.partition(":")
+    if name in CEILINGS:
+        raise InputError(
+            f"policy {name!r} is chosen from {name}:...+SCHEDULER, many pairs: evaluate.py does so"
+        )
     if name in BOUNDS:
         raise InputError(f"policy {name!r} is searched for in a scenario's worlds: evaluate.py does so")
     if head not in POLICIES:
@@ -130,6 +173,8 @@ def _drafter(name: str) -> DrafterRule | Drafter:
     if is_class_name(name):
         return cast(Drafter, load_controller(name, ("score", "limit"), "drafter"))
     head, _, options = name.partition(":")
+    if head in CEILINGS and options == "best":
+        raise InputError(f"drafter {name!r} is chosen from {', '.join(CEILINGS[head])}: evaluate.py does so")
     if head not in drafters.BY_NAME:
         raise unknown("drafter", name, (*drafters.BY_NAME, "file.py:Class"))
     return drafters.BY_NAME[head](options)

@@ -16,6 +16,7 @@ MOST_STATIC = 4096
 """Largest static batch; the engine's limit bounds it anyway."""
 
 PlainKind = Literal["fcfs", "edf", "density", "random"]
+MOST_BUDGET = 1_000_000
 
 
 def _plain(kind: PlainKind, options: str) -> SchedulerRule:
@@ -82,6 +83,12 @@ READINGS = {"late": settings.LATE_READINGS, "deadline": settings.DEADLINE_READIN
 """What WISP's paper leaves open, and the readings of it."""
 
 
+def proportional_fair(options: str) -> SchedulerRule:
+    """Return GoodSpeed's rule: proportional fairness within a budget of new tokens (the engine's)."""
+    budget = whole("proportional-fair", options, 1, MOST_BUDGET) if options else None
+    return SchedulerRule(kind="proportional-fair", token_budget=budget)
+
+
 def readings(name: str, options: str) -> tuple[Late, Deadline | None]:
     """Return the readings of late requests and of deadlines; None is the scenario's reading of deadlines.
 
@@ -117,5 +124,6 @@ BY_NAME: Mapping[str, Callable[[str], SchedulerRule]] = {
     "static": static,
     "continuous": continuous,
     "slo-aware": slo_aware,
+    "proportional-fair": proportional_fair,
     "random": random,
 }

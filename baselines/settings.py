@@ -78,3 +78,21 @@ STATIC_SIZES = ("1", "2", "3", "4", "6", "8", "12", "16", "engine")
 SLED_TIMEOUT_S = 1.0
 """How long SLED's device waits before it asks again. Not published; the same group assumes 0.5 s for a whole
 verification round trip (ConfigSpec), so an answer after twice that is late."""
+
+ORACLE_CAPS = (16, 8, 32)
+"""Caps among which `oracle` is tuned, the first of equals winning. A long run of agreements
+wastes nothing, but none of it is delivered before all of it is drafted."""
+
+ORACLE_CAP = 16
+"""Cap of a plain `oracle` in a pair."""
+
+BAYES_LEASTS = (0.2, 0.1, 0.3, 0.05, 0.4, 0.6, 0.8)
+"""Least probabilities that the next token is accepted, among which `bayes` is tuned, the first of
+equals winning."""
+
+BAYES_LEAST = 0.2
+"""That of a plain `bayes` in a pair: the best of these in `paper-qwen3-32b-a100` at 220 devices and in
+`quickstart`."""
+
+GRID_OPTIONS = {"fixed": f"fixed:{FIXED_DRAFT}"}
+"""Names that mean nothing without an option, as the grid of all pairs runs them."""

@@ -104,6 +104,10 @@ POLICIES: dict[str, Callable[[], Policy]] = {
         "random-retry", waiting(DrafterRule.random(), timeout_s=0.06), SchedulerRule("random")
     ),
     "retry-alone": lambda: pair("retry-alone", dataclasses.replace(DrafterRule.fixed(3), timeout_s=0.1)),
+    "bayes-fair": lambda: pair(
+        "bayes-fair", DrafterRule.bayes(0.3), SchedulerRule("proportional-fair", token_budget=48)
+    ),
+    "oracle": lambda: pair("oracle", DrafterRule.oracle(6), SchedulerRule("edf")),
 }
 WORK_CONSERVING = tuple(name for name in POLICIES if name not in ("sled", "sled-ahead"))
 
@@ -168,8 +172,12 @@ def draft_token_ns(world: World, device: int, checked: bool) -> int:
 
 
 def is_checked(policy: Policy) -> bool:
-    """Say whether the drafter calls WISP's network at every token."""
-    return isinstance(policy.drafter, DrafterRule) and policy.drafter.score in ("stop", "agreement")
+    """Say whether the drafter pays for a network's call at every token."""
+    return isinstance(policy.drafter, DrafterRule) and policy.drafter.score in (
+        "stop",
+        "agreement",
+        "observed",
+    )
 
 
 @dataclasses.dataclass

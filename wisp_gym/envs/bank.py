@@ -96,6 +96,8 @@ class Bank(NamedTuple):
     bandit: npt.NDArray[np.float64]  # (n, 0, 1, 3)
     scores: npt.NDArray[np.float32]  # (n, positions)
     off_scores: npt.NDArray[np.float32]  # (n, positions)
+    law: npt.NDArray[np.float64]  # (n, 0), no environment drafts by belief
+    belief: npt.NDArray[np.float64]  # (n, 0, 1)
     counters: npt.NDArray[Any]  # (n, 4)
     totals: npt.NDArray[Any]  # (n, 1)
     tbt: npt.NDArray[np.int64]  # (n, 4, TBT_BINS)
@@ -160,6 +162,8 @@ def state_of(bank: Bank, i: int) -> State:
         bank.bandit[i],
         bank.scores[i, :positions],
         bank.off_scores[i, :positions],
+        bank.law[i],
+        bank.belief[i],
         bank.counters[i],
         bank.totals[i],
         bank.tbt[i],

@@ -10,6 +10,8 @@ from wisp_gym.evaluation.bounds import BOUNDS, Bounds
 from wisp_gym.evaluation.capacity import Capacity, CapacityStudy, measure_capacity
 from wisp_gym.evaluation.compare import Comparison, compare
 from wisp_gym.evaluation.fleets import FleetKind, at_load, fleet_kinds
+from wisp_gym.evaluation.grid import Grid, measure_grid
+from wisp_gym.evaluation.grid_output import GRID_FILES, render_grid, save_grid
 from wisp_gym.evaluation.hindsight import hindsight
 from wisp_gym.evaluation.load_runner import Workplace
 from wisp_gym.evaluation.load_save import save_capacity, save_loads
@@ -29,6 +31,7 @@ from wisp_gym.evaluation.tune_table import render_record
 
 __all__ = [
     "BOUNDS",
+    "GRID_FILES",
     "TUNED_FOLDER",
     "Bounds",
     "Candidates",
@@ -38,6 +41,7 @@ __all__ = [
     "Comparison",
     "Estimate",
     "FleetKind",
+    "Grid",
     "LoadSweep",
     "PolicySummary",
     "Progress",
@@ -61,14 +65,17 @@ __all__ = [
     "fleet_kinds",
     "hindsight",
     "measure_capacity",
+    "measure_grid",
     "parse_loads",
     "record_name",
     "render",
     "render_capacity",
+    "render_grid",
     "render_loads",
     "render_record",
     "save",
     "save_capacity",
+    "save_grid",
     "save_loads",
     "store",
     "stored",

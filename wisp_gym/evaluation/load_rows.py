@@ -67,11 +67,19 @@ class LoadRows:
                     seed, same = int(line.pop("seed")), line.pop("provenance") == self.provenance.get(kind)
                     metrics = {name: float(value or "nan") for name, value in line.items()}
                     if same and split == SPLIT:
-                        key = Key(*kind, round(metrics["devices"]), seed)
-                        found[key] = Row(kind[1], controller, seed, (0.0, metrics["window_s"]), metrics)
+                        found[self.key(kind, metrics["devices"], seed)] = Row(
+                            kind[1], controller, seed, (0.0, metrics["window_s"]), metrics
+                        )
         except (OSError, ValueError, KeyError, TypeError, csv.Error):
             return {}
         return found
+
+    def key(self, kind: tuple[str, str], devices: float, seed: int) -> Key:
+        """Return the key of a row that was read.
+
+        :param kind: name of the fleet's kind, and policy
+        """
+        return Key(*kind, round(devices), seed)
 
     def add(self, fleet: str, devices: int, row: Row) -> None:
         """Take a row in."""

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from wisp_gym.evaluation.best import Choice
 from wisp_gym.evaluation.bounds import BOUNDS
+from wisp_gym.evaluation.ceiling import ceiling_notes
 from wisp_gym.evaluation.compare import Comparison
 from wisp_gym.evaluation.statistics import Estimate
 from wisp_gym.evaluation.summary import TRADE_POINTS, PolicySummary, summarise
@@ -177,6 +178,7 @@ def notes(comparison: Comparison, summaries: Sequence[PolicySummary]) -> list[st
     ]
     lines += [_choice_note(choice) for choice in comparison.choices]
     lines += [] if comparison.bounds is None else comparison.bounds.notes(comparison.policies)
+    lines += ceiling_notes(comparison)
     lines += [_trade_note(comparison, summary) for summary in summaries if summary.verdict == "trade"]
     return lines
 

@@ -11,9 +11,10 @@ import numpy.typing as npt
 from wisp_gym._jit import kernel
 from wisp_gym.pipeline.accounting import account_delivery, settle_device
 from wisp_gym.pipeline.events import ARRIVAL, DELIVERY, READY, push_event
+from wisp_gym.pipeline.foresight import draft_by_belief, oracle_cap
 from wisp_gym.pipeline.log import LOG_DELIVER, LOG_DRAFT, LOG_START, write_log
 from wisp_gym.pipeline.state import DOWNLINK, IDLE, PREFILLING, READING, UPLINK, State
-from wisp_gym.rules.control import MAX_DRAFT, RANDOM_DRAFT, UCB
+from wisp_gym.rules.control import BAYES_DRAFT, MAX_DRAFT, ORACLE_DRAFT, RANDOM_DRAFT, UCB
 from wisp_gym.rules.specdec import all_agree
 from wisp_gym.rules.ucb import learn_round, pick_arm
 from wisp_gym.world.network import link_cell
@@ -154,6 +155,8 @@ def round_limit(world: WorldArrays, state: State, d: int) -> tuple[Any, float]:
         return np.int64(bits(draw, mine["committed"]) >> np.uint64(61)), -math.inf
     if control["drafter"] == UCB:
         mine["cap"] = pick_arm(state.bandit[d], control["explore"])
+    if control["drafter"] == ORACLE_DRAFT:
+        return oracle_cap(world, state, d), -math.inf
     return mine["cap"], mine["threshold"]
 
 
@@ -164,9 +167,11 @@ def begin_round(world: WorldArrays, state: State, d: int, cap: int, threshold: f
     device, mine = world.devices[d], state.devices[d]
     session = world.sessions[mine["session"]]
     limit = min(min(max(cap, 0), MAX_DRAFT), session["length"] - mine["committed"] - 1)
-    drafted, accepted, suspect = draft_tokens(
-        world, state, session["offset"] + mine["committed"], limit, threshold
-    )
+    at = session["offset"] + mine["committed"]
+    if state.control[0]["drafter"] == BAYES_DRAFT:
+        drafted, accepted, suspect = draft_by_belief(world, state, d, at, limit, threshold)
+    else:
+        drafted, accepted, suspect = draft_tokens(world, state, at, limit, threshold)
     sent = drafted
     if suspect and state.control[0]["drop_suspect"] == 1:
         sent -= 1

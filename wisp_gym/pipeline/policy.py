@@ -14,20 +14,26 @@ from wisp_gym.rules.control import MAX_DRAFT
 from wisp_gym.rules.specdec import least_product
 from wisp_gym.world.types import GROUPS
 
-Score = Literal["confidence", "entropy", "stop", "agreement"]
-DrafterKind = Literal["constant", "random", "table", "goodput", "ucb"]
+Score = Literal["confidence", "entropy", "stop", "agreement", "observed"]
+DrafterKind = Literal["constant", "random", "table", "goodput", "ucb", "oracle", "bayes"]
 Late = Literal["literal", "urgent", "last"]
 Deadline = Literal["round", "timeline"]
-SchedulerKind = Literal["fcfs", "edf", "density", "slo-aware", "static", "continuous", "random"]
+SchedulerKind = Literal[
+    "fcfs", "edf", "density", "slo-aware", "static", "continuous", "proportional-fair", "random"
+]
 
 WISP_CAP = 8
 """WISP's fixed maximum draft length; not published, 8 is common."""
 
-WISP_MARGIN_S = 0.1
+WISP_MARGIN_S = 0.3
 """WISP's safety margin. Its size is not published. Dispatches come a pass apart, so a request left now is
 looked at a pass
 later and ends a pass after that: two passes of the A100 profile. Without a margin the rule acts too late
 to help."""
+
+FAIR_S = 10.0
+"""Time constant of a device's smoothed goodput under proportional fairness. GoodSpeed smooths over its rounds
+with a step size that it leaves open; 10 s are some 20 to 60 rounds of a device."""
 
 WISP_RECALL = 0.8
 """Recall on accepted tokens at WISP's published operating point (0.801)."""
@@ -57,12 +63,14 @@ def _check_table(table: tuple[tuple[int, int], ...]) -> None:
 class DrafterRule:
     """Settings of a compiled drafter.
 
-    :param kind: "constant", "random" (a random cap of 0-7 each round), "table" (vLLM), "goodput" (TurboSpec)
-    or "ucb" (UCB-SpecStop), see wisp_gym/rules
+    :param kind: "constant", "random" (a random cap of 0-7 each round), "table" (vLLM), "goodput" (TurboSpec),
+    "ucb" (UCB-SpecStop), "oracle" (the run of agreements ahead) or "bayes" (while the next token is accepted
+    with probability `threshold` or more, by the filter of wisp_gym/rules/bayes.py), see wisp_gym/rules
     :param caps: most tokens to draft, by SLO class; of goodput and ucb the first is the longest considered
     # (4,)
     :param score: what the stop rule reads: confidence, entropy (negated), WISP's stop score, or agreement
-    (the product of P(accept) over the draft, SpecDec++); None drafts to the cap
+    (the product of P(accept) over the draft, SpecDec++); None drafts to the cap; "observed", the logit behind
+    the signals, is what "bayes" reads
     :param threshold: the first token scoring below it ends the draft
     :param recall: instead of a threshold, the recall on accepted tokens of the predictor's table (stop score
     only)
@@ -111,6 +119,8 @@ class DrafterRule:
             raise InputError(f"draft cap of ucb: 0; allowed: 1 to {MAX_DRAFT}")
         if not (math.isfinite(self.explore) and self.explore >= 0):
             raise InputError(f"explore: {self.explore}; allowed: a number, 0 or more")
+        if self.kind == "bayes" and self.score != "observed":
+            raise InputError(f"score: {self.score!r}; allowed with the drafter 'bayes': observed")
         self._check_waiting()
 
     def _check_waiting(self) -> None:
@@ -187,6 +197,16 @@ class DrafterRule:
         """Draft a random number of tokens, 0 to 7, each round."""
         return cls(kind="random")
 
+    @classmethod
+    def oracle(cls, cap: int) -> DrafterRule:
+        """Draft the run of agreements ahead, at most the cap: a ceiling, no controller."""
+        return cls(kind="oracle", caps=(cap, cap, cap, cap))
+
+    @classmethod
+    def bayes(cls, least: float, cap: int = MAX_DRAFT) -> DrafterRule:
+        """Draft while the next token is accepted with probability `least` or more: a ceiling too."""
+        return cls(kind="bayes", caps=(cap, cap, cap, cap), score="observed", threshold=least)
+
 
 @dataclass(frozen=True)
 class SchedulerRule:
@@ -206,6 +226,7 @@ class SchedulerRule:
     :param whole_output: continuous: a session holds KV memory for its whole output from its admission on,
     so nobody admitted is ever evicted; False: it holds what it has, and the youngest is evicted when it runs
     short
+    :param fair_s: proportional-fair: time constant of a device's smoothed goodput, s, more than 0
     """
 
     kind: SchedulerKind = "fcfs"
@@ -219,6 +240,7 @@ class SchedulerRule:
     padded: bool = False
     run_to_completion: bool = False
     whole_output: bool = True
+    fair_s: float = FAIR_S
 
     def __post_init__(self) -> None:
         _check_choice("scheduler", self.kind, get_args(SchedulerKind))
@@ -232,6 +254,8 @@ class SchedulerRule:
             value = getattr(self, name)
             if not (math.isfinite(value) and value >= 0):
                 raise InputError(f"{name}: {value}; allowed: seconds, 0 or more")
+        if not (math.isfinite(self.fair_s) and self.fair_s >= 1e-3):
+            raise InputError(f"fair_s: {self.fair_s}; allowed: seconds, 0.001 or more")
 
 
 @dataclass(frozen=True)

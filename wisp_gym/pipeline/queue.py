@@ -81,6 +81,8 @@ def write_request(world: WorldArrays, state: State, d: int) -> None:
     request["reserve"] = kv_reserve(state.control[0], session, request["context"], mine["k"])
     request["served_ns"] = mine["served_ns"]
     request["admitted_ns"] = mine["admitted_ns"]
+    request["served_tps"] = mine["served_tps"]
+    request["rated_ns"] = mine["rated_ns"]
     request["expected"] = state.seen[0, mine["k"]] / state.seen[1, mine["k"]]
     refresh_cost(request, mine["cached"], mine["held"], world.server[0], state)
     state.reports[device["group"]] = state.clock[0]["now_ns"]

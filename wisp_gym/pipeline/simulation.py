@@ -28,11 +28,15 @@ from wisp_gym.pipeline.policy import DrafterRule, Policy, SchedulerRule
 from wisp_gym.pipeline.protocols import Commander, DispatchView, Drafter, RoundView, Scheduler, Stream, Wait
 from wisp_gym.pipeline.state import State, new_state
 from wisp_gym.rules import control as rules
+from wisp_gym.rules.bayes import belief_law
 from wisp_gym.rules.estimate import fit_estimator
 from wisp_gym.rules.specdec import agreement_probability
 from wisp_gym.rules.table import by_batch_size
 from wisp_gym.world import World, template_of
+from wisp_gym.world.observed import observed_logits
 from wisp_gym.world.predictor import stop_scores
+from wisp_gym.world.ranges import draw_variant
+from wisp_gym.world.streams import shifted
 from wisp_gym.world.types import GROUPS
 
 FloatArray = npt.NDArray[np.float32]
@@ -44,6 +48,7 @@ SCHEDULERS = {
     "slo-aware": rules.SLO_AWARE,
     "static": rules.STATIC,
     "continuous": rules.CONTINUOUS,
+    "proportional-fair": rules.PROPORTIONAL_FAIR,
     "random": rules.RANDOM_ORDER,
 }
 DRAFTERS = {
@@ -52,6 +57,8 @@ DRAFTERS = {
     "table": rules.TABLE,
     "goodput": rules.GOODPUT,
     "ucb": rules.UCB,
+    "oracle": rules.ORACLE_DRAFT,
+    "bayes": rules.BAYES_DRAFT,
 }
 LATE = {"literal": rules.LATE_LITERAL, "urgent": rules.LATE_URGENT, "last": rules.LATE_LAST}
 DEADLINES = {"round": rules.DEADLINE_ROUND, "timeline": rules.DEADLINE_TIMELINE}
@@ -73,6 +80,12 @@ def scenario_estimator(world: World) -> npt.NDArray[np.float64]:
     return template.estimator
 
 
+def stream_law(world: World) -> npt.NDArray[np.float64]:
+    """Return the law of a world's streams as the Bayesian drafter reads it (rules/bayes.py)."""
+    shift = draw_variant(world.scenario, world.seed).acceptance_shift
+    return belief_law(shifted(template_of(world.scenario).laws.stream, shift))
+
+
 def compiled_scores(world: World, score: str) -> tuple[FloatArray, FloatArray]:
     """Return a built-in stop score over all streams, on the true prefix and off it.  # (positions,),
     (positions,)"""
@@ -80,6 +93,8 @@ def compiled_scores(world: World, score: str) -> tuple[FloatArray, FloatArray]:
         return world.signals[0], world.off_signals[0]
     if score == "entropy":
         return -world.signals[1], -world.off_signals[1]
+    if score == "observed":
+        return observed_logits(world.signals), observed_logits(world.off_signals)
     if score == "agreement":
         on, off = compiled_scores(world, "stop")
         return agreement_probability(on), agreement_probability(off)
@@ -129,7 +144,8 @@ class Simulation:
         self.asked_scheduler = None if isinstance(scheduler, SchedulerRule) else scheduler
         commanded = isinstance(scheduler, Commander)
         on, off = self._scores(drafter, commanded)
-        self.state: State = new_state(world.arrays, scenario_estimator(world), on, off, log)
+        law = stream_law(world) if isinstance(drafter, DrafterRule) and drafter.kind == "bayes" else None
+        self.state: State = new_state(world.arrays, scenario_estimator(world), on, off, log, law)
         self._set_control(policy_seed)
         if commanded:
             self.state.control["drafter"] = rules.COMMANDED
@@ -263,12 +279,14 @@ class Simulation:
         control["static_limit_ns"] = round(1e9 * rule.static_limit_s)
         control["padded"], control["to_completion"] = rule.padded, rule.run_to_completion
         control["whole_output"] = rule.kind == "continuous" and rule.whole_output
+        control["fair_ns"] = round(1e9 * rule.fair_s)
         control["policy_seed"] = policy_seed
         self._set_drafter(control)
 
     def _set_drafter(self, control: Any) -> None:
         drafter = self.policy.drafter
-        control["checked"] = not isinstance(drafter, DrafterRule) or drafter.score in ("stop", "agreement")
+        paying = ("stop", "agreement", "observed")
+        control["checked"] = not isinstance(drafter, DrafterRule) or drafter.score in paying
         if not isinstance(drafter, DrafterRule):
             control["drafter"] = rules.ASKED_DRAFTER
             return

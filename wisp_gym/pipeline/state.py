@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from wisp_gym.rules.bayes import belief_length
 from wisp_gym.rules.control import CONTROL, MAX_DRAFT, REQUEST
 from wisp_gym.rules.select import NEVER, PACK
 from wisp_gym.world.types import GROUPS, WorldArrays
@@ -40,6 +41,8 @@ DEVICE_STATE = np.dtype(
         ("prefilled_ns", "i8"),  # when the device has prefilled the prompt
         ("up_free_ns", "i8"),  # last arrival on the uplink (first in, first out)
         ("down_free_ns", "i8"),  # last arrival on the downlink
+        ("served_tps", "f8"),  # smoothed committed tokens/s at the last commit (rules/proportional_fair.py)
+        ("rated_ns", "i8"),  # when that was
         ("token_ns", "i8"),  # last delivery, or the session's start
         ("stall_ns", "i8"),  # longest time without a token inside a session
         ("settle_from", "i8"),  # first session with tokens that have not fallen due
@@ -181,6 +184,8 @@ class State(NamedTuple):
     bandit: npt.NDArray[np.float64]  # (devices, arms, 3) sums of ucb (rules/ucb.py); (0, 1, 3) where unused
     scores: npt.NDArray[np.float32]  # (positions,) stop scores on the true prefix
     off_scores: npt.NDArray[np.float32]  # (positions,) and off it
+    law: npt.NDArray[np.float64]  # (n,) of the streams, for the Bayesian drafter (rules/bayes.py); else empty
+    belief: npt.NDArray[np.float64]  # (devices + 1, m) its beliefs, and room for one more; else none
     counters: npt.NDArray[Any]  # (4,) COUNTER
     totals: npt.NDArray[Any]  # (1,) TOTAL
     tbt: npt.NDArray[np.int64]  # (4, TBT_BINS) tokens by time between tokens
@@ -198,6 +203,7 @@ def new_state(
     scores: npt.NDArray[np.float32],
     off_scores: npt.NDArray[np.float32],
     log: bool,
+    law: npt.NDArray[np.float64] | None = None,
 ) -> State:
     """Return the state at time zero, no event laid out yet.
 
@@ -205,8 +211,10 @@ def new_state(
     :param scores: stop scores on the true prefix; empty when no threshold is used
     :param off_scores: and off it
     :param log: whether events are written down
+    :param law: of the streams, for the Bayesian drafter; None for all others
     """
     devices, sessions = len(world.devices), len(world.sessions)
+    beliefs = (0, 1) if law is None else (devices + 1, belief_length(law))
     state = State(
         clock=np.zeros(1, CLOCK),
         control=np.zeros(1, CONTROL),
@@ -231,6 +239,8 @@ def new_state(
         bandit=np.zeros((0, 1, 3)),
         scores=scores,
         off_scores=off_scores,
+        law=np.empty(0) if law is None else law,
+        belief=np.zeros(beliefs),
         counters=np.zeros(GROUPS, COUNTER),
         totals=np.zeros(1, TOTAL),
         tbt=np.zeros((GROUPS, TBT_BINS), np.int64),

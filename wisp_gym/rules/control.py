@@ -13,6 +13,8 @@ ASKED_DRAFTER = 3  # a Python drafter is asked at every round start
 TABLE = 4  # by the size of the pass, carried by its replies
 GOODPUT = 5  # what the server expects most of, carried by its replies
 UCB = 6  # each device's own bandit
+ORACLE_DRAFT = 8  # the run of agreements ahead
+BAYES_DRAFT = 9  # by the filter of rules/bayes.py
 
 # Schedulers
 FCFS = 0
@@ -22,6 +24,7 @@ SLO_AWARE = 3  # WISP
 STATIC = 4  # SLED
 CONTINUOUS = 5  # centralized serving
 RANDOM_ORDER = 6
+PROPORTIONAL_FAIR = 7  # GoodSpeed
 
 # WISP's readings of what to do with a late request
 LATE_LITERAL = 0
@@ -59,6 +62,7 @@ CONTROL = np.dtype(
         ("padded", "i8"),  # 1: every draft of a pass is padded to the longest
         ("to_completion", "i8"),  # continuous: 1 runs admitted sessions to completion, 0 rotates
         ("whole_output", "i8"),  # continuous: 1 holds KV memory for the whole output from the admission on
+        ("fair_ns", "i8"),  # time constant of a device's smoothed goodput
         ("policy_seed", "u8"),  # of a rule's own randomness
     ]
 )
@@ -82,6 +86,11 @@ REQUEST = np.dtype(
         ("served_ns", "i8"),  # when its session was last in a pass, -1 never
         ("admitted_ns", "i8"),  # when its session last turned warm, -1 cold
         ("expected", "f8"),  # expected accepted tokens
+        (
+            "served_tps",
+            "f8",
+        ),  # smoothed goodput of its device at the last commit (rules/proportional_fair.py)
+        ("rated_ns", "i8"),  # when that was
         ("deadline_ns", "f8"),  # latest end of its pass
         ("alone_ns", "f8"),  # estimated time of a pass of its own
     ]

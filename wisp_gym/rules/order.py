@@ -10,10 +10,20 @@ import numpy.typing as npt
 
 from wisp_gym._jit import kernel
 from wisp_gym.rules.continuous import continuous_key
-from wisp_gym.rules.control import CONTINUOUS, DENSITY, EDF, FCFS, RANDOM_ORDER, SLO_AWARE, STATIC
+from wisp_gym.rules.control import (
+    CONTINUOUS,
+    DENSITY,
+    EDF,
+    FCFS,
+    PROPORTIONAL_FAIR,
+    RANDOM_ORDER,
+    SLO_AWARE,
+    STATIC,
+)
 from wisp_gym.rules.density import density_key
 from wisp_gym.rules.edf import edf_key
 from wisp_gym.rules.fcfs import fcfs_key
+from wisp_gym.rules.proportional_fair import fair_key
 from wisp_gym.rules.wisp import wisp_key
 from wisp_gym.world.rng import CAUSE_POLICY, key, uniform
 
@@ -36,6 +46,8 @@ def request_key(request: Any, control: Any, now_ns: int, batch_no: int) -> tuple
         return wisp_key(request, now_ns, control["margin_ns"], control["late"])
     if rule == CONTINUOUS:
         return continuous_key(request, control["to_completion"])
+    if rule == PROPORTIONAL_FAIR:
+        return fair_key(request, now_ns, control["fair_ns"])
     if rule == RANDOM_ORDER:
         return 0, uniform(key(control["policy_seed"], CAUSE_POLICY, batch_no, request["device"]), 0)
     return 0, 0.0

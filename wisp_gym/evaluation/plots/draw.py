@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from wisp_gym.evaluation.fleets import MIX
 from wisp_gym.evaluation.output import write_together
-from wisp_gym.evaluation.plots import bars, capacities, loads
+from wisp_gym.evaluation.plots import bars, capacities, grid, loads
 from wisp_gym.evaluation.plots.results import Results, read_results
 from wisp_gym.evaluation.plots.style import RC
 
@@ -42,7 +42,7 @@ def figures(folder: Path) -> dict[str, Figure]:
     made: dict[str, Figure] = {}
     with matplotlib.rc_context(RC):
         for results in read_results(folder):
-            made |= _comparison(results) if results.source == "metrics.csv" else _loads(results)
+            made |= KINDS.get(results.source, _loads)(results)
     return made
 
 
@@ -75,6 +75,10 @@ def _loads(results: Results) -> dict[str, Figure]:
     if len(alone) > 1:
         made["load-alone-attainment"] = loads.alone_attainment(results, alone)
     return made | ({"capacity": capacities.capacity(results)} if results.capacities else {})
+
+
+KINDS = {"metrics.csv": _comparison, "grid.csv": grid.heat_maps}
+"""How the rows of a file are drawn; all others are of several loads."""
 
 
 def _bytes(made: Figure, form: str) -> bytes:

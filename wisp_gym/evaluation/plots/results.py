@@ -17,8 +17,8 @@ from wisp_gym.evaluation.fleets import MIX, class_name
 from wisp_gym.evaluation.statistics import Estimate, mean
 from wisp_gym.evaluation.summary import CLASSES, pooled
 
-SOURCES = ("metrics.csv", "loads.csv", "capacity.csv")
-"""What is drawn: a comparison, a sweep of loads, a study of capacities."""
+SOURCES = ("metrics.csv", "loads.csv", "capacity.csv", "grid.csv")
+"""What is drawn: a comparison, a sweep of loads, a study of capacities, a grid of pairs."""
 
 
 @dataclass(frozen=True, eq=False)
