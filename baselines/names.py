@@ -4,7 +4,7 @@ wisp
     predictor + slo-aware, with the scenario's reading of deadlines
 wisp:late=urgent,deadline=timeline
     with a reading of what the paper leaves open: late = literal, urgent or last, deadline = round or
-    timeline; either may be left out
+    timeline, margin = seconds, expected = profile, fleet or session; any may be left out
 wisp:best
     the best of the six readings at that load, chosen on training worlds
 sled, sled:fixed, sled:confidence
@@ -27,8 +27,8 @@ DIR
     a trained model: a folder with model.safetensors and model.json, or either file
 
 Drafters: none, fixed:K, confidence[:threshold], predictor[:recall], random, file.py:Class.
-Schedulers: fcfs, edf, density, static[:size], continuous[:rtc], slo-aware[:late=...,deadline=...], random,
-file.py:Class.
+Schedulers: fcfs, edf, density, static[:size], continuous[:rtc], slo-aware[:late=...,deadline=...,margin=...,
+expected=...], random, file.py:Class.
 """
 
 from __future__ import annotations
@@ -131,9 +131,8 @@ def _wisp(options: str) -> Policy:
         raise InputError(
             f"policy 'wisp:best' is chosen from {', '.join(candidates('wisp:best'))}: evaluate.py does so"
         )
-    late, deadline = schedulers.readings("wisp", options)
-    shown = f"late={late}" if deadline is None else f"late={late},deadline={deadline}"
-    return Policy(f"wisp:{shown}", drafters.predictor(""), schedulers.wisp(late, deadline))
+    rule = schedulers.slo_aware(options, "wisp")
+    return Policy(f"wisp:{schedulers.spelt(rule)}", drafters.predictor(""), rule)
 
 
 def _sled(options: str) -> Policy:

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from typing import Literal
 
-from wisp_gym.pipeline.policy import WISP_CAP, WISP_RECALL
+from wisp_gym.pipeline.policy import WISP_CAP, WISP_MARGIN_S, WISP_RECALL
 
 Late = Literal["literal", "urgent", "last"]
 Deadline = Literal["round", "timeline"]
+Expected = Literal["profile", "fleet", "session"]
 
 LATE_READINGS: tuple[Late, ...] = ("literal", "urgent", "last")
 """What WISP does with a request that is late already; the paper does not say.
@@ -27,12 +28,27 @@ DEADLINE_READINGS: tuple[Deadline, ...] = ("round", "timeline")
 WISP_LATE: Late = "last"
 """The reading that a plain `wisp` means. WISP's deadline reading is the scenario's."""
 
+EXPECTED_READINGS: tuple[Expected, ...] = ("profile", "fleet", "session")
+"""Where E[accepted] of a draft comes from; the paper does not say. profile: the acceptance profile's
+mean; fleet:
+the running mean over all sessions; session: the fleet's, scaled by how the session's own drafts fared.
+"""
+
+WISP_EXPECTED: Expected = "fleet"
+"""What a server can know without telling sessions apart. Assumed."""
+
+LARGEST_MARGIN_S = 60.0
+"""Largest safety margin that a name may ask for."""
+
 RECALLS = (0.95, 0.9, 0.8, 0.65, 0.5)
 """Operating points for which the acceptance profiles hold a threshold."""
 
 ADAPTIVE_CAP = WISP_CAP
 """Longest draft of a drafter that decides token by token. Assumed: the paper does not name its maximum; 8 is
 common."""
+
+SAFETY_MARGIN_S = WISP_MARGIN_S
+"""WISP's safety margin, s. Not published; two passes of the A100 profile, see wisp_gym/pipeline/policy.py."""
 
 PREDICTOR_RECALL = WISP_RECALL
 """WISP's stop predictor keeps 0.801 of the tokens that the target accepts."""

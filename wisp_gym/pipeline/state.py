@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from wisp_gym.rules.control import CONTROL, MAX_DRAFT, REQUEST
+from wisp_gym.rules.expected import PRIOR_ROUNDS
 from wisp_gym.rules.select import NEVER, PACK
 from wisp_gym.world.types import GROUPS, WorldArrays
 
@@ -46,6 +47,8 @@ DEVICE_STATE = np.dtype(
         ("threshold", "f8"),  # stop threshold of the next round, likewise
         ("last_k", "i8"),  # the last verified round, as the device knows it: tokens sent
         ("last_accepted", "i8"),  # and accepted
+        ("taken", "i8"),  # tokens accepted in the session so far, as the server knows them
+        ("foreseen", "f8"),  # of the same drafts, what the fleet's mean let expect
     ]
 )
 
@@ -171,10 +174,6 @@ class State(NamedTuple):
     tbt: npt.NDArray[np.int64]  # (4, TBT_BINS) tokens by time between tokens
     waits: npt.NDArray[np.int64]  # (4, TBT_BINS) requests by queue wait
     log: npt.NDArray[np.int64]  # (rows, 8) event log
-
-
-PRIOR_ROUNDS = 20.0
-"""Rounds that the profile's expectation weighs against what the server has seen."""
 
 
 def new_state(

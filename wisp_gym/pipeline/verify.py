@@ -15,6 +15,7 @@ from wisp_gym.pipeline.memory import hold, make_room
 from wisp_gym.pipeline.queue import enqueue, join_queue, leave_queue, refresh_cost
 from wisp_gym.pipeline.state import BIN_NS, DOWNLINK, TBT_BINS, VERIFYING, State
 from wisp_gym.rules.control import COMMANDED
+from wisp_gym.rules.expected import fleet_accepted
 from wisp_gym.rules.select import NEVER
 from wisp_gym.world.rng import CAUSE_SERVER, bits, key
 from wisp_gym.world.server import attention_pairs, pass_time_ns
@@ -152,6 +153,8 @@ def count_round(world: WorldArrays, state: State, d: int) -> None:
     counter["rounds"] += 1
     counter["committed"] += accepted + 1
     counter["forecast_on_time"] += forecast_on_time(world, state, d, accepted + 1)
+    mine["taken"] += accepted
+    mine["foreseen"] += fleet_accepted(state.seen, k)
     state.seen[0, k] += accepted
     state.seen[1, k] += 1.0
     number = state.clock[0]["batch_no"] - 1

@@ -2,6 +2,7 @@
 
 from wisp_gym.profiles.acceptance import AcceptanceProfile
 from wisp_gym.profiles.device import DeviceProfile
+from wisp_gym.profiles.estimator import Estimator, read_estimator
 from wisp_gym.profiles.figures import Figure, Profile, Source
 from wisp_gym.profiles.load import acceptance, device, digest, names, network, path_of, server, shared_sources
 from wisp_gym.profiles.network import NetworkProfile
@@ -10,6 +11,7 @@ from wisp_gym.profiles.server import ServerProfile
 __all__ = [
     "AcceptanceProfile",
     "DeviceProfile",
+    "Estimator",
     "Figure",
     "NetworkProfile",
     "Profile",
@@ -21,6 +23,7 @@ __all__ = [
     "names",
     "network",
     "path_of",
+    "read_estimator",
     "server",
     "shared_sources",
 ]
