@@ -19,11 +19,10 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import re
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+from page import fill
 from saturation import mean_rate_tps, most_throughput_tps
 
 from baselines import resolve
@@ -53,7 +52,6 @@ LIMITS = (16, 64)
 PAPER = {"mae_ms": 3.38, "mape": 0.0493, "r2": 0.992}
 BAR_MAPE = 0.08
 WARMUP_S, HORIZON_S = 60.0, 140.0
-PAGE = Path(__file__).resolve().parents[1] / "docs" / "estimator.md"
 
 
 def on_server(name: str, limit: int, devices: int) -> Scenario:
@@ -160,17 +158,6 @@ def alternatives(results: dict[int, dict[str, dict[str, Errors]]]) -> list[str]:
     return lines
 
 
-def write_page(blocks: dict[str, list[str]]) -> None:
-    """Put the tables between their marks in docs/estimator.md."""
-    text = PAGE.read_text(encoding="utf-8")
-    for name, lines in blocks.items():
-        mark = re.compile(rf"(<!-- table: {name} -->\n).*?(<!-- end of table -->)", re.DOTALL)
-        assert mark.search(text), name
-        body = "\n".join(lines)
-        text = mark.sub(rf"\g<1>{body}\n\g<2>", text)
-    PAGE.write_text(text, encoding="utf-8")
-
-
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(
@@ -195,7 +182,7 @@ def main() -> None:
     for name, lines in blocks.items():
         print(f"\n{name}", *lines, sep="\n")
     if options.write:
-        write_page(blocks)
+        fill("estimator.md", blocks)
     summary: dict[str, Any] = {
         str(limit): {name: {kind: e.as_dict() for kind, e in row.items()} for name, row in rows.items()}
         for limit, rows in results.items()
