@@ -4,7 +4,7 @@ wisp
     predictor + slo-aware, with the scenario's reading of deadlines
 wisp:late=urgent,deadline=timeline
     with a reading of what the paper leaves open: late = literal, urgent or last, deadline = round or
-    timeline; either may be left out
+    timeline, margin = seconds, expected = profile, fleet or session; any may be left out
 wisp:best
     the best of the six readings at that load, chosen on training worlds
 sled, sled:fixed, sled:confidence
@@ -40,7 +40,7 @@ Drafters: none, fixed:K, confidence[:threshold], entropy[:nats], predictor[:reca
 table[:batch=K,...], goodput, ucb[:explore], random, oracle[:cap], bayes[:least], file.py:Class; fixed,
 confidence, predictor and random take the switches ahead and timeout=SECONDS, as in fixed:5,ahead,timeout=1.
 Schedulers: fcfs, edf, density, static[:size or engine], continuous[:rtc,grow],
-slo-aware[:late=...,deadline=...], proportional-fair[:budget], random, file.py:Class.
+slo-aware[:late=...,deadline=...,margin=...,expected=...], proportional-fair[:budget], random, file.py:Class.
 """
 
 from __future__ import annotations
@@ -196,12 +196,12 @@ def _wisp(options: str) -> Policy:
         raise InputError(
             f"policy 'wisp:best' is chosen from {', '.join(candidates('wisp:best'))}: evaluate.py does so"
         )
-    chosen = choices("wisp", options, schedulers.READINGS | {"suspect": settings.SUSPECTS})
-    late, deadline = schedulers.reading_of(chosen)
-    shown = {"late": late} | {key: chosen[key] for key in ("deadline", "suspect") if key in chosen}
-    name = "wisp:" + ",".join(f"{key}={value}" for key, value in shown.items())
-    drafter = drafters.predictor("drop" if chosen.get("suspect") == "drop" else "")
-    return Policy(name, drafter, schedulers.wisp(late, deadline))
+    parts = options.split(",") if options else []
+    suspects = [part for part in parts if part.partition("=")[0] == "suspect"]
+    suspect = choices("wisp", ",".join(suspects), {"suspect": settings.SUSPECTS}).get("suspect")
+    rule = schedulers.slo_aware(",".join(part for part in parts if part not in suspects), "wisp")
+    name = f"wisp:{schedulers.spelt(rule)}" + (f",suspect={suspect}" if suspect else "")
+    return Policy(name, drafters.predictor("drop" if suspect == "drop" else ""), rule)
 
 
 def _centralized(options: str) -> Policy:

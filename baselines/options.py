@@ -79,23 +79,31 @@ def ranges(name: str, text: str) -> tuple[tuple[int, int], ...]:
     return tuple(result)
 
 
-def choices(name: str, text: str, allowed: Mapping[str, Sequence[str]]) -> dict[str, str]:
+def choices(
+    name: str,
+    text: str,
+    allowed: Mapping[str, Sequence[str]],
+    numbers: Mapping[str, tuple[float, float]] | None = None,
+) -> dict[str, str]:
     """Return "key=value,key=value" as a mapping.
 
     :param name: what it belongs to, for the message
     :param text: as typed; empty for none
     :param allowed: the keys, and the values of each
+    :param numbers: keys whose values are numbers, and the least and the greatest of each
     """
+    bounds = numbers or {}
     chosen: dict[str, str] = {}
     for part in filter(None, text.split(",")):
         key, _, value = part.partition("=")
-        if key not in allowed:
-            raise unknown(
-                f"option of {name}", part, [f"{k}={v}" for k, values in allowed.items() for v in values]
-            )
-        if value not in allowed[key]:
-            raise unknown(f"{name}:{key}", value, allowed[key])
+        if key not in allowed and key not in bounds:
+            known = [f"{k}={v}" for k, values in allowed.items() for v in values]
+            raise unknown(f"option of {name}", part, [*known, *(f"{k}=NUMBER" for k in bounds)])
         if key in chosen:
             raise InputError(f"{name}:{text}: {key} is given twice")
+        if key in bounds:
+            number(f"{name}:{key}", value, *bounds[key])
+        elif value not in allowed[key]:
+            raise unknown(f"{name}:{key}", value, allowed[key])
         chosen[key] = value
     return chosen

@@ -7,10 +7,9 @@ from typing import Literal, cast
 
 from baselines import settings
 from baselines.options import choices, no_options, whole
-from baselines.settings import Deadline, Late
+from baselines.settings import Deadline, Expected, Late
 from wisp_gym.errors import unknown
 from wisp_gym.pipeline import SchedulerRule
-from wisp_gym.pipeline.policy import WISP_MARGIN_S
 
 MOST_STATIC = 4096
 """Largest static batch; the engine's limit bounds it anyway."""
@@ -79,42 +78,44 @@ def continuous(options: str) -> SchedulerRule:
     )
 
 
-READINGS = {"late": settings.LATE_READINGS, "deadline": settings.DEADLINE_READINGS}
-"""What WISP's paper leaves open, and the readings of it."""
-
-
 def proportional_fair(options: str) -> SchedulerRule:
     """Return GoodSpeed's rule: proportional fairness within a budget of new tokens (the engine's)."""
     budget = whole("proportional-fair", options, 1, MOST_BUDGET) if options else None
     return SchedulerRule(kind="proportional-fair", token_budget=budget)
 
 
-def readings(name: str, options: str) -> tuple[Late, Deadline | None]:
-    """Return the readings of late requests and of deadlines; None is the scenario's reading of deadlines.
-
-    :param name: what the options belong to, for the message
-    :param options: as in "late=urgent,deadline=timeline"
-    """
-    return reading_of(choices(name, options, READINGS))
-
-
-def reading_of(chosen: Mapping[str, str]) -> tuple[Late, Deadline | None]:
-    """Return the readings that checked options name, as `readings`."""
-    return cast(Late, chosen.get("late", settings.WISP_LATE)), cast("Deadline | None", chosen.get("deadline"))
-
-
-def wisp(late: Late, deadline: Deadline | None) -> SchedulerRule:
+def slo_aware(options: str, name: str = "slo-aware") -> SchedulerRule:
     """Return WISP's scheduler: urgent requests by deadline, then by value density, each behind a guard.
 
-    :param late: what becomes of late requests
-    :param deadline: reading of a request's deadline; None is the scenario's
+    :param options: what the paper leaves open, as in
+        "late=urgent,deadline=timeline,margin=0.05,expected=session"
+    :param name: what the options belong to, for the message
     """
-    return SchedulerRule(kind="slo-aware", late=late, deadline=deadline, margin_s=WISP_MARGIN_S)
+    allowed = {
+        "late": settings.LATE_READINGS,
+        "deadline": settings.DEADLINE_READINGS,
+        "expected": settings.EXPECTED_READINGS,
+    }
+    chosen = choices(name, options, allowed, {"margin": (0.0, settings.LARGEST_MARGIN_S)})
+    return SchedulerRule(
+        kind="slo-aware",
+        late=cast(Late, chosen.get("late", settings.WISP_LATE)),
+        deadline=cast("Deadline | None", chosen.get("deadline")),
+        margin_s=float(chosen.get("margin", settings.SAFETY_MARGIN_S)),
+        expected=cast(Expected, chosen.get("expected", settings.WISP_EXPECTED)),
+    )
 
 
-def slo_aware(options: str) -> SchedulerRule:
-    """Return WISP's scheduler in the reading that the options name."""
-    return wisp(*readings("slo-aware", options))
+def spelt(rule: SchedulerRule) -> str:
+    """Return the options of WISP's scheduler as a name spells them; defaults are left out, `late` never."""
+    parts = [f"late={rule.late}"]
+    if rule.deadline is not None:
+        parts.append(f"deadline={rule.deadline}")
+    if rule.margin_s != settings.SAFETY_MARGIN_S:
+        parts.append(f"margin={rule.margin_s:g}")
+    if rule.expected != settings.WISP_EXPECTED:
+        parts.append(f"expected={rule.expected}")
+    return ",".join(parts)
 
 
 BY_NAME: Mapping[str, Callable[[str], SchedulerRule]] = {

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from typing import Literal
 
-from wisp_gym.pipeline.policy import WISP_CAP, WISP_RECALL
+from wisp_gym.pipeline.policy import WISP_CAP, WISP_MARGIN_S, WISP_RECALL
 from wisp_gym.rules.entropy import svip_nats
 
 Late = Literal["literal", "urgent", "last"]
 Deadline = Literal["round", "timeline"]
+Expected = Literal["profile", "fleet", "session"]
 
 LATE_READINGS: tuple[Late, ...] = ("literal", "urgent", "last")
 """What WISP does with a request that is late already; the paper does not say.
@@ -35,9 +36,25 @@ it reports."""
 LOWEST_RECALL, HIGHEST_RECALL = 0.01, 0.99
 """Ends of the predictors' tables of thresholds."""
 
+EXPECTED_READINGS: tuple[Expected, ...] = ("profile", "fleet", "session")
+"""Where E[accepted] of a draft comes from; the paper does not say. profile: the acceptance profile's
+mean; fleet:
+the running mean over all sessions; session: the fleet's, scaled by how the session's own drafts fared.
+"""
+
+WISP_EXPECTED: Expected = "fleet"
+"""What a server can know without telling sessions apart. Assumed."""
+
+LARGEST_MARGIN_S = 60.0
+"""Largest safety margin that a name may ask for."""
+
+
 ADAPTIVE_CAP = WISP_CAP
 """Longest draft of a drafter that decides token by token. Assumed: the paper does not name its maximum; 8 is
 common."""
+
+SAFETY_MARGIN_S = WISP_MARGIN_S
+"""WISP's safety margin, s. Not published; two passes of the A100 profile, see wisp_gym/pipeline/policy.py."""
 
 PREDICTOR_RECALL = WISP_RECALL
 """WISP's stop predictor keeps 0.801 of the tokens that the target accepts."""

@@ -14,9 +14,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from baselines.settings import ADAPTIVE_CAP, PREDICTOR_RECALL, WISP_LATE, Late
-from wisp_gym.pipeline import DispatchView, RoundView, Stream
-from wisp_gym.pipeline.policy import WISP_MARGIN_S
+from baselines.settings import (
+    ADAPTIVE_CAP,
+    PREDICTOR_RECALL,
+    SAFETY_MARGIN_S,
+    WISP_EXPECTED,
+    WISP_LATE,
+    Deadline,
+    Expected,
+    Late,
+)
+from wisp_gym.pipeline import DispatchView, RoundView, SchedulerRule, Stream
 from wisp_gym.profiles import Predictor
 from wisp_gym.profiles.predictor import Network
 
@@ -119,11 +127,20 @@ class PythonWispScheduler:
 
     :param late: what becomes of late requests, see wisp_gym/rules/wisp.py
     :param margin_s: taken off every latest start, s
+    :param deadline: reading of the deadlines that its requests carry; None: the scenario's
+    :param expected: where the E[accepted] that they carry comes from
     """
 
-    def __init__(self, late: Late = WISP_LATE, margin_s: float = WISP_MARGIN_S) -> None:
+    def __init__(
+        self,
+        late: Late = WISP_LATE,
+        margin_s: float = SAFETY_MARGIN_S,
+        deadline: Deadline | None = None,
+        expected: Expected = WISP_EXPECTED,
+    ) -> None:
         self.late = late
         self.margin_ns = round(1e9 * margin_s)
+        self.requests_as = SchedulerRule("slo-aware", deadline=deadline, expected=expected)
 
     def select(self, view: DispatchView) -> list[int]:
         """Return the next pass as indices into `view.requests`."""

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from core import EASY, TIGHT, draw, pair, run
 
+from wisp_gym.estimation import fit_estimator
 from wisp_gym.pipeline import DispatchView, DrafterRule
 from wisp_gym.rules import control as rules
 from wisp_gym.rules.control import CONTROL, REQUEST
 from wisp_gym.rules.density import density
-from wisp_gym.rules.estimate import estimate_ns, fit_estimator
+from wisp_gym.rules.estimate import estimate_ns
 from wisp_gym.rules.select import PACK, select_members
 from wisp_gym.rules.static import static_wake_ns
 from wisp_gym.rules.wisp import bounds_guard, is_late, is_urgent
@@ -358,7 +359,7 @@ def test_the_estimator_is_four_terms_near_the_profiles_curve() -> None:
     """Mean absolute error below 10 % on batches it was not fitted to; steps it cannot follow."""
     template = template_of(draw(EASY).scenario)
     server = template.server[0]
-    coefficients = fit_estimator(server, template.pass_ns, 80)
+    coefficients, _ = fit_estimator(server, template.pass_ns, template.noise, 80)
     assert coefficients.shape == (4,)
     random = np.random.default_rng(0)
     errors = []

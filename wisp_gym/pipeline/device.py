@@ -82,6 +82,7 @@ def start_session(world: WorldArrays, state: State, d: int, row: int, start_ns: 
     mine["token_ns"] = start_ns
     mine["drafted"] = mine["k"] = mine["accepted"] = 0
     mine["last_k"] = mine["last_accepted"] = 0
+    mine["taken"], mine["foreseen"] = 0, 0.0
     state.outcomes[row]["start_ns"] = start_ns
     mine["prefilled_ns"] = start_ns
     if state.control[0]["server_loop"] == 0:

@@ -18,6 +18,7 @@ Score = Literal["confidence", "entropy", "stop", "agreement", "observed"]
 DrafterKind = Literal["constant", "random", "table", "goodput", "ucb", "oracle", "bayes"]
 Late = Literal["literal", "urgent", "last"]
 Deadline = Literal["round", "timeline"]
+Expected = Literal["profile", "fleet", "session"]
 SchedulerKind = Literal[
     "fcfs", "edf", "density", "slo-aware", "static", "continuous", "proportional-fair", "random"
 ]
@@ -218,6 +219,7 @@ class SchedulerRule:
     :param late: WISP's reading of late requests
     :param deadline: reading of the deadline; None: the scenario's
     :param margin_s: WISP's safety margin, s
+    :param expected: where E[accepted] of a draft comes from (wisp_gym/rules/expected.py)
     :param static_size: SLED: requests waited for, at most the engine's limit; fewer go after the time limit
     :param static_limit_s: SLED: longest wait for them from the arrival of the first, s
     :param padded: pad every draft of a pass to the longest (SLED), the empty one of a prompt too; nothing is
@@ -235,6 +237,7 @@ class SchedulerRule:
     late: Late = "last"
     deadline: Deadline | None = None
     margin_s: float = WISP_MARGIN_S
+    expected: Expected = "fleet"
     static_size: int = 3
     static_limit_s: float = 0.05
     padded: bool = False
@@ -246,6 +249,7 @@ class SchedulerRule:
         _check_choice("scheduler", self.kind, get_args(SchedulerKind))
         _check_choice("late", self.late, get_args(Late))
         _check_choice("deadline", self.deadline, (None, *get_args(Deadline)))
+        _check_choice("expected", self.expected, get_args(Expected))
         for name in ("max_requests", "token_budget", "static_size"):
             value = getattr(self, name)
             if value is not None and not (type(value) is int and value >= 1):

@@ -94,7 +94,12 @@ class Drafter(Protocol):
 
 @runtime_checkable
 class Scheduler(Protocol):
-    """Decides on the server which waiting requests to verify now."""
+    """Decides on the server which waiting requests to verify now.
+
+    It may have an attribute `requests_as`, a `SchedulerRule`: the readings of deadline and E[accepted]
+    by which
+    its requests are described. Without it they are the scenario's deadline and the fleet's running mean.
+    """
 
     def select(self, view: DispatchView) -> Sequence[int] | Wait:
         """Return indices into `view.requests` in order of preference (what does not fit is skipped), or a

@@ -8,6 +8,7 @@ from wisp_gym._jit import kernel
 from wisp_gym.pipeline.state import QUEUED, State
 from wisp_gym.rules.control import DEADLINE_TIMELINE
 from wisp_gym.rules.estimate import estimate_ns
+from wisp_gym.rules.expected import expected_accepted
 from wisp_gym.world.types import WorldArrays
 
 
@@ -83,7 +84,9 @@ def write_request(world: WorldArrays, state: State, d: int) -> None:
     request["admitted_ns"] = mine["admitted_ns"]
     request["served_tps"] = mine["served_tps"]
     request["rated_ns"] = mine["rated_ns"]
-    request["expected"] = state.seen[0, mine["k"]] / state.seen[1, mine["k"]]
+    request["expected"] = expected_accepted(
+        world.expected, state.seen, mine, mine["k"], state.control[0]["expected"]
+    )
     refresh_cost(request, mine["cached"], mine["held"], world.server[0], state)
     state.reports[device["group"]] = state.clock[0]["now_ns"]
     group = world.groups[device["group"]]

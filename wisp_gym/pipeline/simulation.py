@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from wisp_gym.estimation import fit_estimator
 from wisp_gym.pipeline.accounting import settle_all
 from wisp_gym.pipeline.advance import (
     ASK_DRAFTER,
@@ -29,9 +30,9 @@ from wisp_gym.pipeline.protocols import Commander, DispatchView, Drafter, RoundV
 from wisp_gym.pipeline.state import State, new_state
 from wisp_gym.rules import control as rules
 from wisp_gym.rules.bayes import belief_law
-from wisp_gym.rules.estimate import fit_estimator
 from wisp_gym.rules.specdec import agreement_probability
 from wisp_gym.rules.table import by_batch_size
+from wisp_gym.scenario import Scenario
 from wisp_gym.world import World, template_of
 from wisp_gym.world.observed import observed_logits
 from wisp_gym.world.predictor import stop_scores
@@ -62,21 +63,28 @@ DRAFTERS = {
 }
 LATE = {"literal": rules.LATE_LITERAL, "urgent": rules.LATE_URGENT, "last": rules.LATE_LAST}
 DEADLINES = {"round": rules.DEADLINE_ROUND, "timeline": rules.DEADLINE_TIMELINE}
+EXPECTED = {
+    "profile": rules.EXPECTED_PROFILE,
+    "fleet": rules.EXPECTED_FLEET,
+    "session": rules.EXPECTED_SESSION,
+}
 
 _EMPTY = np.empty(0, np.float32)
 
 
 def scenario_estimator(world: World) -> npt.NDArray[np.float64]:
-    """Return WISP's verification time estimator, fitted once per scenario.  # (4,)"""
+    """Return WISP's verification time estimator, ns: that of the scenario's file, else fitted once per
+    scenario.  # (4,)"""
     template = template_of(world.scenario)
     if template.estimator is None:
-        if world.scenario.requests is None:
-            workload = world.scenario.workload
-            context = workload.prompt_tokens.mean + workload.output_tokens.mean / 2
+        given = world.scenario.profiles.estimator
+        if given is not None:
+            template.estimator = np.array(given.coefficients_ns())
         else:
-            requests = world.scenario.requests
-            context = float(np.mean(requests.prompt_tokens)) + float(np.mean(requests.output_tokens)) / 2
-        template.estimator = fit_estimator(template.server[0], template.pass_ns, round(context))
+            context = round(typical_context(world.scenario))
+            template.estimator, _ = fit_estimator(
+                template.server[0], template.pass_ns, template.noise, context
+            )
     return template.estimator
 
 
@@ -84,6 +92,15 @@ def stream_law(world: World) -> npt.NDArray[np.float64]:
     """Return the law of a world's streams as the Bayesian drafter reads it (rules/bayes.py)."""
     shift = draw_variant(world.scenario, world.seed).acceptance_shift
     return belief_law(shifted(template_of(world.scenario).laws.stream, shift))
+
+
+def typical_context(scenario: Scenario) -> float:
+    """Return a session's context halfway through, tokens: mean prompt and half of the mean output."""
+    if scenario.requests is None:
+        workload = scenario.workload
+        return workload.prompt_tokens.mean + workload.output_tokens.mean / 2
+    requests = scenario.requests
+    return float(np.mean(requests.prompt_tokens)) + float(np.mean(requests.output_tokens)) / 2
 
 
 def compiled_scores(world: World, score: str) -> tuple[FloatArray, FloatArray]:
@@ -273,7 +290,9 @@ class Simulation:
             control["max_requests"] = min(rule.static_size, int(control["max_requests"]))
         control["token_budget"] = min(rule.token_budget or budget, budget)
         control["late"] = LATE[rule.late]
-        control["deadline"] = DEADLINES[rule.deadline or self.world.scenario.classes.deadline]
+        described = getattr(scheduler, "requests_as", rule)
+        control["deadline"] = DEADLINES[described.deadline or self.world.scenario.classes.deadline]
+        control["expected"] = EXPECTED[described.expected]
         control["margin_ns"] = round(1e9 * rule.margin_s)
         control["static_size"] = control["max_requests"]
         control["static_limit_ns"] = round(1e9 * rule.static_limit_s)

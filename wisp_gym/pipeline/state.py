@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from wisp_gym.rules.bayes import belief_length
 from wisp_gym.rules.control import CONTROL, MAX_DRAFT, REQUEST
+from wisp_gym.rules.expected import PRIOR_ROUNDS
 from wisp_gym.rules.select import NEVER, PACK
 from wisp_gym.world.types import GROUPS, WorldArrays
 
@@ -59,6 +60,8 @@ DEVICE_STATE = np.dtype(
         ("ahead", "i8"),  # tokens of the next draft that it has already
         ("ahead_ns", "i8"),  # time it has spent on that draft
         ("ahead_sent", "i8"),  # of those tokens, sent once in a request that came too late
+        ("taken", "i8"),  # tokens accepted in the session so far, as the server knows them
+        ("foreseen", "f8"),  # of the same drafts, what the fleet's mean let expect
     ]
 )
 
@@ -191,10 +194,6 @@ class State(NamedTuple):
     tbt: npt.NDArray[np.int64]  # (4, TBT_BINS) tokens by time between tokens
     waits: npt.NDArray[np.int64]  # (4, TBT_BINS) requests by queue wait
     log: npt.NDArray[np.int64]  # (rows, 8) event log
-
-
-PRIOR_ROUNDS = 20.0
-"""Rounds that the profile's expectation weighs against what the server has seen."""
 
 
 def new_state(

@@ -2,6 +2,7 @@
 
 from wisp_gym.profiles.acceptance import AcceptanceProfile
 from wisp_gym.profiles.device import DeviceProfile
+from wisp_gym.profiles.estimator import Estimator, read_estimator
 from wisp_gym.profiles.figures import Figure, Profile, Source
 from wisp_gym.profiles.load import acceptance, device, digest, names, network, path_of, server, shared_sources
 from wisp_gym.profiles.network import NetworkProfile
@@ -11,6 +12,7 @@ from wisp_gym.profiles.server import ServerProfile
 __all__ = [
     "AcceptanceProfile",
     "DeviceProfile",
+    "Estimator",
     "Figure",
     "NetworkProfile",
     "Predictor",
@@ -24,6 +26,7 @@ __all__ = [
     "network",
     "path_of",
     "predictor",
+    "read_estimator",
     "server",
     "shared_sources",
 ]

@@ -35,6 +35,11 @@ LATE_LAST = 2
 DEADLINE_ROUND = 0
 DEADLINE_TIMELINE = 1
 
+# Readings of how many tokens of a draft will be accepted
+EXPECTED_PROFILE = 0
+EXPECTED_FLEET = 1
+EXPECTED_SESSION = 2
+
 MAX_DRAFT = 32
 """Longest draft of any drafter."""
 
@@ -56,6 +61,7 @@ CONTROL = np.dtype(
         ("token_budget", "i8"),  # new tokens of a pass, at most the engine's limit
         ("late", "i8"),  # WISP's reading
         ("deadline", "i8"),  # reading of the deadline
+        ("expected", "i8"),  # reading of the expected accepted tokens
         ("margin_ns", "i8"),  # WISP's safety margin
         ("static_size", "i8"),  # SLED: requests waited for
         ("static_limit_ns", "i8"),  # SLED: longest wait for them

@@ -14,7 +14,7 @@ from wisp_gym import profiles
 from wisp_gym._validation import build
 from wisp_gym._yaml import read_mapping
 from wisp_gym.errors import InputError, unknown
-from wisp_gym.profiles import AcceptanceProfile, Predictor
+from wisp_gym.profiles import AcceptanceProfile, Estimator, Predictor
 from wisp_gym.profiles.load import AnyProfile, looks_like_path, resolve
 from wisp_gym.scenario.arrivals import check_arrivals
 from wisp_gym.scenario.override import apply
@@ -100,10 +100,14 @@ def _with_paths(file: ScenarioFile, base: Path | None) -> ScenarioFile:
     fleet = file.fleet
     mix = tuple(part.model_copy(update={"device": where(part.device)}) for part in fleet.mix)
     networks = tuple(part.model_copy(update={"network": where(part.network)}) for part in fleet.networks)
+    estimator = file.server.estimator
+    estimator = None if estimator is None else str(resolve(estimator, base).absolute())
     trace = file.workload.trace
     trace = None if trace is None else str(resolve(trace, base).absolute())
     changes = {
-        "server": file.server.model_copy(update={"profile": where(file.server.profile)}),
+        "server": file.server.model_copy(
+            update={"profile": where(file.server.profile), "estimator": estimator}
+        ),
         "fleet": fleet.model_copy(update={"mix": mix, "networks": networks}),
         "acceptance": file.acceptance.model_copy(update={"profile": where(file.acceptance.profile)}),
         "workload": file.workload.model_copy(update={"trace": trace}),
@@ -119,6 +123,16 @@ def _at(field: str, read_profile: Callable[[str], AnyProfile], name: str) -> Any
         raise InputError(f"{field}: {error}") from None
 
 
+def _estimator(path: str | None) -> Estimator | None:
+    """Return the estimator of a file, if one is named; an error names the scenario's field."""
+    if path is None:
+        return None
+    try:
+        return profiles.read_estimator(Path(path))
+    except InputError as error:
+        raise InputError(f"server.estimator: {error}") from None
+
+
 def _profiles(file: ScenarioFile) -> Profiles:
     mix, networks = enumerate(file.fleet.mix), enumerate(file.fleet.networks)
     acceptance = _at("acceptance.profile", profiles.acceptance, file.acceptance.profile)
@@ -130,6 +144,7 @@ def _profiles(file: ScenarioFile) -> Profiles:
         ),
         acceptance=acceptance,
         predictor=_predictor(acceptance, file.acceptance.profile),
+        estimator=_estimator(file.server.estimator),
     )
     if used.acceptance.draft != file.fleet.draft:
         raise InputError(

@@ -11,6 +11,7 @@ from typing import Any
 from wisp_gym.profiles import (
     AcceptanceProfile,
     DeviceProfile,
+    Estimator,
     NetworkProfile,
     Predictor,
     ServerProfile,
@@ -40,13 +41,15 @@ class TraceFacts:
 
 @dataclass(frozen=True)
 class Profiles:
-    """The profiles that a scenario names, in the order of `fleet.mix` and `fleet.networks`."""
+    """The profiles that a scenario names, in the order of `fleet.mix` and `fleet.networks`, and its
+    estimator."""
 
     server: ServerProfile
     devices: tuple[DeviceProfile, ...]
     networks: tuple[NetworkProfile, ...]
     acceptance: AcceptanceProfile
     predictor: Predictor
+    estimator: Estimator | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,6 +167,7 @@ class Scenario:
         listed = (used.server, *used.devices, *used.networks, used.acceptance)
         fields["profiles"] = [{"name": profile.name, "sha256": digest(profile)} for profile in listed]
         fields["profiles"] += [{"name": used.predictor.name, "sha256": used.predictor.sha256}]
+        fields["estimator_ns"] = None if used.estimator is None else used.estimator.coefficients_ns()
         fields["refused"] = self.refused
         fields["trace"] = None if self.trace is None else vars(self.trace).copy()
         return fields
@@ -191,7 +195,7 @@ def _digest(fields: dict[str, Any]) -> str:
     """Return the digest; a file counts by its content, listed under "profiles" and "trace"."""
     fields = {key: value for key, value in fields.items() if key not in ("name", "description", "acceptance")}
     fields["workload"] = _without(fields["workload"], "trace")
-    fields["server"] = _without(fields["server"], "profile")
+    fields["server"] = _without(_without(fields["server"], "profile"), "estimator")
     mix, networks = fields["fleet"]["mix"], fields["fleet"]["networks"]
     fields["fleet"] = fields["fleet"] | {
         "mix": [part["share"] for part in mix],

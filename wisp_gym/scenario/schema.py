@@ -83,6 +83,8 @@ class Server(Checked):
     kv_tokens: tokens that the KV memory holds, None for the profile's.
     block: tokens in a block of the prefix cache (1: sessions stay pinned; 16: a paged cache).
     noise_cv: coefficient of variation of pass times, None for the profile's.
+    estimator: JSON file with c0..c3 of the verification time estimator that schedulers plan with, None
+        for one fitted to the profile.
     """
 
     profile: ProfileName
@@ -91,6 +93,7 @@ class Server(Checked):
     kv_tokens: int | None = Field(default=None, ge=64, le=100_000_000)
     block: int = Field(default=1, ge=1, le=1024)
     noise_cv: float | None = Field(default=None, ge=0, le=1)
+    estimator: ProfileName | None = None
 
 
 class DeviceShare(Checked):
