@@ -79,7 +79,7 @@ POLICIES: dict[str, Callable[[], Policy]] = {
     "centralized-rtc": lambda: pair(
         "centralized-rtc",
         DrafterRule.none(server_loop=True),
-        SchedulerRule("continuous", run_to_completion=True),
+        SchedulerRule("continuous", run_to_completion=True, whole_output=False),
     ),
     "confidence-drop": lambda: pair("confidence-drop", suspect(), SchedulerRule("edf")),
     "density": lambda: pair("density", DrafterRule.fixed(3), SchedulerRule("density", token_budget=48)),
@@ -145,6 +145,12 @@ def world_hash(world: World) -> str:
 
 def run(world: World, policy: Policy, seed: int = 0) -> Simulation:
     return Simulation(world, policy, seed, log=True).run()
+
+
+def whole_output(sim: Simulation) -> bool:
+    """Say whether sessions hold memory for their whole output from their admission on."""
+    rule = sim.policy.scheduler
+    return isinstance(rule, SchedulerRule) and rule.kind == "continuous" and rule.whole_output
 
 
 # --- the world, read independently of the kernel

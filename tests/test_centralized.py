@@ -60,9 +60,9 @@ def test_run_to_completion_keeps_to_those_admitted_first() -> None:
 
 @pytest.mark.parametrize("form", FORMS)
 def test_memory_bounds_who_runs_and_the_rest_queue(form: str) -> None:
-    """A session of two tokens holds 4 and reserves 5: memory for 10 takes two. The third, who has waited
+    """A session of two tokens is admitted for 6: memory for 12 takes two. The third, who has waited
     longest when the first two want their second token, stays cold until they are through."""
-    sim = serve(even_world([1] * 2, devices=5, starts=[0, 0, 1, 2, 3], kv_tokens=10), form)
+    sim = serve(even_world([1] * 2, devices=5, starts=[0, 0, 1, 2, 3], kv_tokens=12), form)
     assert batches(sim) == [[0, 1], [0, 1], [2, 3], [2, 3], [4], [4]]
     assert sim.state.totals[0]["evictions"] == 0
     assert all(row.d == 0 for row in rows(sim, "member") if row.c == 4)  # prompts; nobody pays twice
@@ -70,10 +70,10 @@ def test_memory_bounds_who_runs_and_the_rest_queue(form: str) -> None:
 
 
 def test_where_sessions_outgrow_the_memory_the_youngest_starts_again() -> None:
-    """Output lengths are not known ahead, so admission looks at what a session holds now, as vLLM does. Two
+    """With `grow`, admission looks at what a session holds now, as vLLM does. Two
     sessions of six tokens and memory for 11: at two tokens each only one fits beside what the other holds;
     then the one admitted last gives its memory up, and computes its six tokens again at the end."""
-    sim = serve(even_world([1] * 6, devices=2, starts=[0, 0], kv_tokens=11), "centralized:rtc")
+    sim = serve(even_world([1] * 6, devices=2, starts=[0, 0], kv_tokens=11), "centralized:rtc,grow")
     assert batches(sim) == [[0, 1], [0, 1], [0], [0], [0], [0], [1], [1], [1], [1]]
     evictions = [(row.time, row.device, row.a) for row in rows(sim, "evict")]
     assert evictions == [(UP + 3 * PASS, 1, 5)]
@@ -82,7 +82,7 @@ def test_where_sessions_outgrow_the_memory_the_youngest_starts_again() -> None:
 
 def test_nobody_in_a_pass_is_evicted_nor_anybody_for_prompts_alone() -> None:
     """Memory is taken for sessions that run and have grown; whose it is, test_pipeline.py holds."""
-    for form in FORMS:
+    for form in ("centralized:grow", "centralized:rtc,grow"):
         sim = serve(
             even_world([1] * 9, devices=6, starts=[0, 1, 2, 3, 4, 5], kv_tokens=40, max_batch=4), form
         )

@@ -120,7 +120,7 @@ def test_entropy_stops_where_adaedl_does() -> None:
 @pytest.mark.parametrize("h", [0.3, 0.7, 0.95])
 def test_specdec_stops_where_a_rejection_has_become_likely(h: float) -> None:
     world, accepts = uneven(400)
-    logits, off_logits = (scores.tolist() for scores in compiled_scores(world, "stop"))
+    logits, off_logits = (scores.tolist() for scores in compiled_scores(world, "observed"))
 
     def rejection_likely(seen: list[float]) -> bool:
         return 1 - math.prod(1 / (1 + math.exp(-logit)) for logit in seen) > h

@@ -27,7 +27,7 @@ from agents.training import train as run_training
 from wisp_gym.errors import InputError
 
 ROOT = Path(__file__).parent.parent
-WORLD = ("ranges.devices=[30, 200]", "episode_s=5")
+WORLD = ("ranges.devices=[120, 200]", "episode_s=5")
 STEPS = 64
 """Decisions in a rollout."""
 

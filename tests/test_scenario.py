@@ -47,8 +47,8 @@ def test_closed_loops_load_and_hold_ten_counted_cycles(name: str) -> None:
 def test_the_paper_scenario_is_the_published_set_up() -> None:
     paper = scenario.load("paper-qwen3-32b-a100")
     assert paper.server.profile == "qwen3-32b-a100x1"
-    assert (paper.server.max_batch, paper.server.max_new_tokens, paper.server.block) == (16, 2048, 1)
-    assert paper.kv_tokens == 33_000
+    assert (paper.server.max_batch, paper.server.max_new_tokens, paper.server.block) == (16, 2048, 8)
+    assert paper.kv_tokens == 19_000
     assert paper.noise_cv == 0.02
     assert paper.classes.rates_tps == (2, 4, 6, 8)
     assert paper.classes.shares == (0.25,) * 4

@@ -56,7 +56,7 @@ def test_every_option_is_read(name: str) -> None:
 
 def test_a_name_spells_what_is_not_the_default() -> None:
     assert resolve("wisp").name == "wisp:late=last"
-    assert resolve("wisp:margin=0.1,expected=fleet").name == "wisp:late=last"
+    assert resolve("wisp:margin=0.3,expected=fleet").name == "wisp:late=last"
     full = "wisp:late=urgent,deadline=round,margin=0.05,expected=profile"
     assert resolve(full).name == full
 
@@ -190,7 +190,7 @@ def test_python_wisp_follows_the_readings(expected: Any, deadline: Any) -> None:
     world = draw(CROWDED, seed=11)
     rule = SchedulerRule("slo-aware", deadline=deadline, expected=expected, margin_s=0.05)
     compiled = run(world, Policy("compiled", DrafterRule.predictor(), rule))
-    drafter = PythonWispDrafter(world.scenario.profiles.acceptance.stop_threshold(0.8))
+    drafter = PythonWispDrafter(world.scenario.profiles.predictor)
     scheduler = PythonWispScheduler("last", 0.05, deadline, expected)
     assert np.array_equal(compiled.events, run(world, Policy("python", drafter, scheduler)).events)
 

@@ -89,10 +89,12 @@ PARAMETERS = (
     ),
     Parameter("server.max_batch", "calibrated", "the engine's limit of requests a pass; not published"),
     Parameter(
-        "server.kv_tokens", "calibrated", "KV memory; a public run of this model and GPU: 30,000-37,000"
+        "server.kv_tokens",
+        "measured",
+        "what 0.9 of the GPU's memory leaves beside the weights; a public run shows 30,000-37,000",
     ),
     Parameter("server.max_new_tokens", "assumed", "new tokens of a pass; vLLM's default chunk"),
-    Parameter("server.block", "assumed", "sessions keep their KV to the token while they run"),
+    Parameter("server.block", "calibrated", "block of vLLM's prefix cache: 8, 16 (default) or 32 tokens"),
     Parameter("server.noise_cv", "assumed", "spread of pass times about the formula"),
     # the fleet
     Parameter("fleet.draft", "reported", "the paper's smallest draft"),
@@ -111,7 +113,9 @@ PARAMETERS = (
     Parameter("classes.shares", "assumed", "system goodput is taken over classes in equal shares"),
     Parameter("classes.allowance_s", "assumed", "seconds before a session's timeline starts"),
     Parameter("classes.on_time_share", "assumed", "share of a session's tokens that must be on time"),
-    Parameter("classes.deadline", "assumed", "how WISP's scheduler reads a deadline"),
+    Parameter(
+        "classes.deadline", "assumed", "reading of the scheduler's deadline (docs/scheduler-alone.md)"
+    ),
     # what is asked
     Parameter("workload.kind", "assumed", "closed loop: a device asks again after its answer"),
     Parameter("workload.prompt_tokens", "assumed", "lengths are not published"),
@@ -121,10 +125,17 @@ PARAMETERS = (
         "assumed",
         "SLED's capacity times rate is the same in all classes: nearly no pause",
     ),
+    Parameter(
+        "workload.lead_s", "calibrated", "flow control: how far a session may lead its reader; not published"
+    ),
     # the policies
     Parameter("wisp:drafter.recall", "reported", "operating point of the stop predictor, 0.801"),
     Parameter("wisp:drafter.caps", "assumed", "longest draft by class; 8 is common"),
-    Parameter("wisp:scheduler.margin_s", "assumed", "safety margin: two passes"),
+    Parameter("wisp:scheduler.margin_s", "calibrated", "safety margin; not published"),
+    Parameter("wisp:scheduler.expected", "assumed", "E[accepted]: the fleet's mean of drafts of that length"),
+    Parameter(
+        "centralized:scheduler.whole_output", "assumed", "sessions are admitted for their whole output"
+    ),
     Parameter("wisp:scheduler.late", "assumed", "what becomes of late requests; see docs/policies.md"),
     Parameter("sled:drafter.caps", "reported", "fixed drafts; five is the group's default (ConfigSpec)"),
     Parameter("sled:scheduler.static_size", "calibrated", "requests its server waits for; not published"),

@@ -113,7 +113,7 @@ def compiled_scores(world: World, score: str) -> tuple[FloatArray, FloatArray]:
     if score == "observed":
         return observed_logits(world.signals), observed_logits(world.off_signals)
     if score == "agreement":
-        on, off = compiled_scores(world, "stop")
+        on, off = compiled_scores(world, "observed")
         return agreement_probability(on), agreement_probability(off)
     network = world.scenario.profiles.predictor.network
     return stop_scores(network, world.signals), stop_scores(network, world.off_signals)

@@ -43,6 +43,7 @@ def kv_steps(simulation: Simulation) -> tuple[IntArray, IntArray]:
     block = 1 if loop else int(arrays.server[0]["block"])
     held = np.zeros(simulation.world.devices, np.int64)
     committed = np.zeros(len(arrays.sessions), np.int64)
+    whole = bool(simulation.state.control[0]["whole_output"])
     prompts, lengths = arrays.sessions["prompt"], arrays.sessions["length"]
     used = 0
     steps: dict[int, int] = {}
@@ -56,6 +57,8 @@ def kv_steps(simulation: Simulation) -> tuple[IntArray, IntArray]:
             holds = 0 if c >= lengths[session] else (int(prompts[session]) + c - 1) // block * block
         else:
             continue
+        if whole and holds > 0:
+            holds = int(prompts[session] + lengths[session])
         used += holds - int(held[device])
         held[device] = holds
         steps[time_ns] = used

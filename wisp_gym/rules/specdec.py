@@ -19,9 +19,10 @@ from wisp_gym._jit import kernel
 
 
 def agreement_probability(logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Return P(the target agrees with a drafted token) from the stop predictor's score.  # (positions,)
+    """Return P(the target agrees with a drafted token that follows only accepted ones).  # (positions,)
 
-    :param logits: scores over a stream  # (positions,)
+    :param logits: of it, over a stream: the logit behind the four signals, which is what a head trained on
+        accepted prefixes, as SpecDec++'s is, would come to  # (positions,)
     """
     return (1.0 / (1.0 + np.exp(-logits.astype(np.float64)))).astype(np.float32)
 
