@@ -54,7 +54,7 @@ ADAPTIVE_CAP = WISP_CAP
 common."""
 
 SAFETY_MARGIN_S = WISP_MARGIN_S
-"""WISP's safety margin, s. Not published; two passes of the A100 profile, see wisp_gym/pipeline/policy.py."""
+"""WISP's safety margin, s. Not published; calibrated, see wisp_gym/pipeline/policy.py."""
 
 PREDICTOR_RECALL = WISP_RECALL
 """WISP's stop predictor keeps 0.801 of the tokens that the target accepts."""

@@ -28,9 +28,8 @@ WISP_CAP = 8
 
 WISP_MARGIN_S = 0.3
 """WISP's safety margin. Its size is not published. Dispatches come a pass apart, so a request left now is
-looked at a pass
-later and ends a pass after that: two passes of the A100 profile. Without a margin the rule acts too late
-to help."""
+looked at a pass later and ends a pass after that: a margin below two passes (0.1 s on the A100 profile) acts
+too late to help. Calibrated with the capacity table (docs/reproduction.md): six passes."""
 
 FAIR_S = 10.0
 """Time constant of a device's smoothed goodput under proportional fairness. GoodSpeed smooths over its rounds
