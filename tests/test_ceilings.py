@@ -17,7 +17,7 @@ from wisp_gym.evaluation import compare
 from wisp_gym.evaluation.ceiling import ceiling_notes
 from wisp_gym.evaluation.statistics import paired_difference
 from wisp_gym.pipeline import DrafterRule, SchedulerRule
-from wisp_gym.pipeline.simulation import stream_law
+from wisp_gym.pipeline.scores import stream_law
 from wisp_gym.rules import bayes
 from wisp_gym.rules.oracle import agreeing_run
 from wisp_gym.world import World, draw_world, template_of, world_seed

@@ -29,7 +29,7 @@ from core import (
 from numpy.typing import NDArray
 
 from wisp_gym.pipeline import DrafterRule, Simulation
-from wisp_gym.pipeline.simulation import compiled_scores
+from wisp_gym.pipeline.scores import compiled_scores
 from wisp_gym.pipeline.state import PRIOR_ROUNDS
 from wisp_gym.rules.entropy import adaedl_nats, svip_nats
 from wisp_gym.rules.goodput import KEPT, best_length
