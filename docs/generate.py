@@ -107,7 +107,10 @@ BLOCKS: dict[str, Callable[[Path], str]] = {
     **{
         f"paper-{name}": reproduction_block(name) for name in ("lead", "command", "table", "ratios", "misses")
     },
-    **{f"paper-{name}": reproduction_block(name) for name in ("parameters", "predictions", "sensitivity")},
+    **{
+        f"paper-{name}": reproduction_block(name)
+        for name in ("parameters", "predictions", "sensitivity", "readings")
+    },
     **{f"paper-{name}": reproduction_block(name) for name in ("limits", "sled", "dip-sd")},
     "metrics": metrics_table,
     "curves": curves_table,

@@ -16,6 +16,7 @@ from benchmarks.paper import (
     engine_limits,
     figures,
     predictions,
+    readings,
     sensitivity,
     sled_parts,
 )
@@ -35,6 +36,7 @@ SECTIONS: Mapping[str, Callable[[Work], dict[str, Any]]] = {
     "table": capacity_table.run,
     "predictions": predictions.run,
     "sensitivity": sensitivity.run,
+    "readings": readings.run,
     "limits": engine_limits.run,
     "sled": sled_parts.run,
     "dip-sd": dip_sd.run,

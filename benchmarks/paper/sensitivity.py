@@ -66,10 +66,10 @@ def _policies(work: Work, moves: list[tuple[Parameter, float]]) -> dict[str, Cel
     if not names:
         return {}
     found = work.variants("sensitivity-policies", {"": work.scenario}, names, work.near_reference())[""]
-    return {move: _replaced(work.reference(), found, changes) for move, changes in renamed.items()}
+    return {move: replaced(work.reference(), found, changes) for move, changes in renamed.items()}
 
 
-def _replaced(reference: Cells, found: Cells, changes: Mapping[str, str]) -> Cells:
+def replaced(reference: Cells, found: Cells, changes: Mapping[str, str]) -> Cells:
     """Return the reference's cells with those of changed systems replaced."""
     return {
         (system, column): found[changes[system], column] if system in changes else cell

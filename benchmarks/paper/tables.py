@@ -208,6 +208,23 @@ def sensitivity(result: Result) -> str:
     return grid(["parameter", "", *names, "largest deviation", "median"], rows)
 
 
+def readings(result: Result) -> str:
+    """Return how ratios, deviations and WISP's capacities move with every other reading."""
+    section = result["readings"]
+    names = list(section["reference"]["headlines"])
+    rows = [["as it is", *_moved(section["reference"], names)]]
+    rows += [[entry["what"], *_moved(entry, names)] for entry in section["readings"]]
+    head = grid(["", *names, "largest deviation", "median"], rows)
+    columns = list(dict.fromkeys(cell["column"] for cell in section["readings"][0]["cells"]))
+    cells = []
+    for entry in section["readings"]:
+        for system in SYSTEMS:
+            mine = {cell["column"]: cell["value"] for cell in entry["cells"] if cell["system"] == system}
+            first = entry["what"] if system == SYSTEMS[0] else ""
+            cells.append([first, system, *(number(mine.get(column)) for column in columns)])
+    return f"{head}\n\n{grid(['', '', *columns], cells)}"
+
+
 def _moved(entry: Mapping[str, Any], names: Sequence[str]) -> list[str]:
     """Show the ratios and deviations of one setting."""
     shares = (entry["max_deviation"], entry["median_deviation"])
@@ -280,6 +297,7 @@ BLOCKS: Mapping[str, Callable[[Result], str]] = {
     "parameters": parameters,
     "predictions": predictions,
     "sensitivity": sensitivity,
+    "readings": readings,
     "limits": limits,
     "sled": sled,
     "dip-sd": dip_sd,
