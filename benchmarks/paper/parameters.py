@@ -113,9 +113,7 @@ PARAMETERS = (
     Parameter("classes.shares", "assumed", "system goodput is taken over classes in equal shares"),
     Parameter("classes.allowance_s", "assumed", "seconds before a session's timeline starts"),
     Parameter("classes.on_time_share", "assumed", "share of a session's tokens that must be on time"),
-    Parameter(
-        "classes.deadline", "assumed", "reading of the scheduler's deadline (docs/scheduler-alone.md)"
-    ),
+    Parameter("classes.deadline", "assumed", "reading of the scheduler's deadline (docs/scheduler-alone.md)"),
     # what is asked
     Parameter("workload.kind", "assumed", "closed loop: a device asks again after its answer"),
     Parameter("workload.prompt_tokens", "assumed", "lengths are not published"),
