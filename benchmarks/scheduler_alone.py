@@ -14,7 +14,7 @@ Four parts: the six readings; margins and sources of E[accepted] under the defau
 other scales, as the first peak lies where the server begins to fall behind and the gain depends on it (the
 load of that peak is what its nominal sessions ask for over the most that the server commits); and the largest
 number of requests at the server, waiting or in the running pass, in each peak on training worlds, which is
-what the scale is set by. Ends with one line of JSON.
+what the scale is set by, and what is left of the last peak 90 s after. Ends with one line of JSON.
 """
 
 from __future__ import annotations
@@ -51,6 +51,7 @@ MARGINS_S = (0.0, 0.05, 0.1, 0.2, 0.3, 0.5)
 SCALES = (1.0, 1.2, 1.3, 1.35, 1.4)
 WINDOWS = ("peak_110", "peak_155", "peak_215", "after_215", "narrow_110")
 PEAKS = WINDOWS[:3]
+REQUESTS = (*PEAKS, "after: new tokens", "after: waiting")
 PARTS = ("readings", "margins", "scales", "requests")
 TARGET_POINTS, TOLERANCE_POINTS = 18.0, 6.0
 
@@ -126,25 +127,36 @@ def most_requests(sim: Simulation, begin_s: float, end_s: float) -> int:
     return most
 
 
+def aftermath(sim: Simulation, end_s: float) -> tuple[float, int]:
+    """Run on to a time; return the mean new tokens of a pass on the way, and the requests that wait then."""
+    before = sim.state.totals[0].copy()
+    sim.until(round(1e9 * end_s))
+    after = sim.state.totals[0]
+    passes = int(after["passes"] - before["passes"])
+    new_tokens = int(after["new_tokens"] - before["new_tokens"])
+    return new_tokens / max(1, passes), int(sim.state.clock[0]["waiting"])
+
+
 def request_table(spec: Scenario, names: Mapping[str, str], seeds: int) -> dict[str, dict[str, float]]:
-    """Print and return the largest number of requests at the server in each peak, mean over training
-    worlds.
+    """Print and return the largest number of requests at the server in each peak, and what is left of the
+    last peak, means over training worlds.
 
     :param names: what to call each policy
     """
     spans = windows(spec)
-    found: dict[str, dict[str, list[int]]] = {label: {peak: [] for peak in PEAKS} for label in names}
+    found: dict[str, dict[str, list[float]]] = {label: {key: [] for key in REQUESTS} for label in names}
     for seed in range(seeds):
         world = draw_world(spec, world_seed("train", seed))
         for label, name in names.items():
             sim = Simulation(world, resolve(name))
-            for peak in PEAKS:
-                found[label][peak].append(most_requests(sim, *spans[peak]))
-    print(f"most requests at the server, {seeds} training worlds")
-    print(f"{'':34s}" + "".join(f"{peak:>12s}" for peak in PEAKS))
-    means = {label: {peak: float(np.mean(v)) for peak, v in row.items()} for label, row in found.items()}
+            row = [most_requests(sim, *spans[peak]) for peak in PEAKS]
+            for key, value in zip(REQUESTS, [*row, *aftermath(sim, spans["after_215"][1])], strict=True):
+                found[label][key].append(value)
+    print(f"most requests at the server, and 90 s after the last peak, {seeds} training worlds")
+    print(f"{'':34s}" + "".join(f"{key:>22s}" for key in REQUESTS))
+    means = {label: {key: float(np.mean(v)) for key, v in row.items()} for label, row in found.items()}
     for label, row in means.items():
-        print(f"{label:34s}" + "".join(f"{value:12.0f}" for value in row.values()), flush=True)
+        print(f"{label:34s}" + "".join(f"{value:22.0f}" for value in row.values()), flush=True)
     return means
 
 
@@ -255,7 +267,8 @@ def scale_lines(found: Mapping[str, Any]) -> list[str]:
 
 def request_lines(found: Mapping[str, Mapping[str, float]]) -> list[str]:
     """Return the largest numbers of requests as Markdown."""
-    lines = ["| | peak 110 | peak 155 | peak 215 |", "|---|---|---|---|"]
+    titles = ("peak 110", "peak 155", "peak 215", "new tokens a pass, 90 s after", "waiting 90 s after")
+    lines = ["| | " + " | ".join(titles) + " |", "|---|" + "---|" * len(titles)]
     cells = {label: " | ".join(f"{value:.0f}" for value in row.values()) for label, row in found.items()}
     return lines + [f"| {label} | {line} |" for label, line in cells.items()]
 
@@ -288,7 +301,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--seeds", type=int, default=24, help="paired test worlds of the readings")
+    parser.add_argument("--seeds", type=int, default=60, help="paired test worlds of the readings")
     parser.add_argument("--margin-seeds", type=int, default=12, help="of the margins")
     parser.add_argument("--scale-seeds", type=int, default=24, help="of the scales")
     parser.add_argument("--request-seeds", type=int, default=10, help="training worlds of the requests")
