@@ -310,6 +310,7 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help="put the tables into docs/scheduler-alone.md")
     options = parser.parse_args()
     result: dict[str, Any] = {"scenario": SCENARIO, "overrides": options.overrides, "seeds": options.seeds}
+    result |= {f"{part}_seeds": getattr(options, f"{part}_seeds") for part in ("margin", "scale", "request")}
     blocks = parts(options, result)
     if options.write:
         fill("scheduler-alone.md", blocks)
