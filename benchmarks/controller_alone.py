@@ -1,13 +1,16 @@
 """WISP's speculation controller alone: the stop predictor against drafts of five, both with fcfs.
 
     python benchmarks/controller_alone.py
+    python benchmarks/controller_alone.py --set workload.lead_s=16     # with flow control
 
 Fleets of one kind of device, no device drawn again, all sessions of the class of 2 tok/s, which the slowest
-Raspberry Pi 5 keeps up with; otherwise the paper's scenario. The verify path, from sending a draft to its
+Raspberry Pi 5 keeps up with; no flow control, under which a session is served at its reader's pace whatever
+its drafter; otherwise the paper's scenario. The verify path, from sending a draft to its
 result, is what the network's round trip, the queue and the pass make of it; it is measured. First the number
 of devices that predictor+fcfs holds is found; the comparison is made at shares of it, on the same worlds for
 all policies, with 95 % intervals over worlds. The session throughput is tokens delivered over session time,
-both summed over the sessions that start in the window. Tables, and one line of JSON.
+both summed over the sessions that start in the window. Tables, and one line of JSON; `--write` puts the
+table into docs/predictor.md.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from page import fill
 
 from baselines import candidates, resolve
 from wisp_gym import evaluation, scenario
@@ -50,6 +54,7 @@ def fleet(device: str, network: str, *overrides: str) -> Scenario:
         f"fleet.networks=[{{network: {network}, share: 1}}]",
         "classes.shares=[1,0,0,0]",
         "fleet.allow_infeasible=true",
+        "workload.lead_s=null",
         "fleet.devices=16",
     )
     return scenario.load(SCENARIO, [*changes, *overrides])
@@ -158,6 +163,35 @@ def compare(spec: Scenario, devices: int, seeds: int, title: str) -> dict[str, A
     return {"devices": devices, "policies": lines}
 
 
+def lines_of(result: dict[str, Any]) -> list[str]:
+    """Return the table as Markdown, a line for each fleet, load and policy."""
+    titles = (
+        "fleet, network",
+        "load",
+        "policy",
+        "acceptance rate",
+        "change, %",
+        "session tok/s",
+        "change, %",
+    )
+    titles += ("verify path, s", "attained, %")
+    lines = ["| " + " | ".join(titles) + " |", "|---" * len(titles) + "|"]
+    cells = [
+        (f"{fleet}, {result['network']}", f"{float(load):g} x ({one['devices']})", one["policies"])
+        for (fleet, load), one in ((name.split(), one) for name, one in result["loads"].items())
+    ]
+    for network, one in result["networks"].items():
+        cells.append((f"{DEVICES[0]}, {network}", f"{one['devices']} devices", one["policies"]))
+    for where, load, policies in cells:
+        for policy, row in policies.items():
+            found = (row.get(f"{name}_change_percent") for name in ("acceptance", "session"))
+            one, two = (f"{c[0]:+.1f} [{c[1]:+.1f}, {c[2]:+.1f}]" if c else "" for c in found)
+            figures = f"{row['acceptance']:.3f} | {one} | {row['session_tps']:.2f} | {two}"
+            end = f"{row['verify_path_s']:.3f} | {100 * row['attainment']:.1f}"
+            lines.append(f"| {where} | {load} | `{policy}` | {figures} | {end} |")
+    return lines
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(
@@ -166,10 +200,13 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=10, help="test worlds of every load")
     parser.add_argument("--jobs", type=int, default=1, help="processes, for the capacity")
     parser.add_argument("--out", type=Path, default=Path("results/controller-alone"), help="capacity's rows")
+    parser.add_argument("--write", action="store_true", help="put the table into docs/predictor.md")
+    parser.add_argument("--set", action="append", default=[], dest="overrides", metavar="KEY=VALUE")
     options = parser.parse_args()
-    result: dict[str, Any] = {"seeds": options.seeds, "network": NETWORK, "capacity": {}, "loads": {}}
+    result: dict[str, Any] = {"seeds": options.seeds, "overrides": options.overrides, "network": NETWORK}
+    result |= {"capacity": {}, "loads": {}}
     for device in DEVICES:
-        spec = fleet(device, NETWORK)
+        spec = fleet(device, NETWORK, *options.overrides)
         holds = capacity(spec, max(2, options.seeds // 2), options.out / device, options.jobs)
         result["capacity"][device] = holds
         for load in LOADS:
@@ -178,9 +215,13 @@ def main() -> None:
             result["loads"][f"{device} {load:g}"] = line
     light = max(1, round(LOADS[0] * result["capacity"][DEVICES[0]]))
     result["networks"] = {
-        network: compare(fleet(DEVICES[0], network), light, options.seeds, f"{DEVICES[0]}, {network}")
+        network: compare(
+            fleet(DEVICES[0], network, *options.overrides), light, options.seeds, f"{DEVICES[0]}, {network}"
+        )
         for network in OTHER_NETWORKS
     }
+    if options.write:
+        fill("predictor.md", {"controller": lines_of(result)})
     print(json.dumps(result))
 
 

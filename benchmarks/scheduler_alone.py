@@ -1,26 +1,25 @@
 """WISP's scheduler alone: what it adds to first come, first served under the same drafter, in the burst.
 
-    python benchmarks/scheduler_alone.py                       # readings, margins, options
-    python benchmarks/scheduler_alone.py --set server.max_batch=9 --only readings
+    python benchmarks/scheduler_alone.py                       # all parts
+    python benchmarks/scheduler_alone.py --only requests       # how many of them are at the server
+    python benchmarks/scheduler_alone.py --set server.max_batch=12 --only readings
 
-Attainment of the 8 tok/s sessions that start while a peak's nominal concurrency exceeds 80, over the
-three peaks of
-configs/scenario/burst.yaml (110, 155, 215), and of those that start in the 90 s after the last one; open
-loop, so
-every policy meets the same arrivals. The paper: +18 points at 110; at 215 all degrade and WISP recovers
-better.
+Attainment of the 8 tok/s sessions that start while a peak's nominal concurrency exceeds 80, over the three
+peaks of configs/scenario/burst.yaml (110, 155, 215, times `workload.scale`), and of those that start in the
+90 s after the last one; "narrow" are those that start while the first peak exceeds 80 before scaling. Open
+loop, so every policy meets the same arrivals. The paper: +18 points at 110; at
+215 all degrade and WISP recovers better.
 
-Three parts: the six readings; margins and sources of E[accepted] under each deadline; and what is not
-published, one at a time (engine limit, KV memory, prompts, slower passes, load), as what a peak of 110 means
-depends on it. The
-load of the first peak is what its nominal sessions ask for over what the server commits when saturated.
-Ends with one line of JSON.
+Four parts: the six readings; margins and sources of E[accepted] under the default reading; the readings at
+other scales, as the first peak lies where the server begins to fall behind and the gain depends on it (the
+load of that peak is what its nominal sessions ask for over the most that the server commits); and the largest
+number of requests at the server, waiting or in the running pass, in each peak on training worlds, which is
+what the scale is set by, and what is left of the last peak 90 s after. Ends with one line of JSON.
 """
 
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import itertools
 import json
 import math
@@ -42,60 +41,45 @@ from wisp_gym.world import draw_world, world_seed
 
 SCENARIO = "burst"
 FCFS = "predictor+fcfs"
+DEADLINE = "timeline"
+"""The scenario's reading of deadlines."""
 ABOVE = 80
 AFTER_S = 90.0
 CLASS = 3
-MARGINS_S = (0.0, 0.02, 0.05, 0.1, 0.2, 0.4)
-WINDOWS = ("peak_110", "peak_155", "peak_215", "after_215")
+STEP_S = 0.1
+MARGINS_S = (0.0, 0.05, 0.1, 0.2, 0.3, 0.5)
+SCALES = (1.0, 1.2, 1.25, 1.3, 1.35, 1.4)
+WINDOWS = ("peak_110", "peak_155", "peak_215", "after_215", "narrow_110")
+PEAKS = WINDOWS[:3]
+REQUESTS = (*PEAKS, "after: new tokens", "after: waiting")
+PARTS = ("readings", "margins", "scales", "requests")
 TARGET_POINTS, TOLERANCE_POINTS = 18.0, 6.0
 
-PROMPTS = "workload.prompt_tokens={{median: {0}, sigma: 0.4, min: 16, max: {1}}}"
-LONG_PEAKS = (
-    "workload.concurrency=[[0,0],[40,35],[80,50],[120,25],[150,40],[170,110],[230,110],[310,35],[350,45],"
-    "[370,155],[430,155],[520,45],[550,40],[580,215],[640,215],[750,70],[800,40],[900,30]]"
-)
-"""The profile with plateaus of 60 s instead of 20 s."""
 
-OPTIONS: dict[str, tuple[tuple[str, ...], float]] = {
-    "as shipped": ((), 0.0),
-    **{f"engine limit {n}": ((f"server.max_batch={n}",), 0.0) for n in (11, 10, 9, 8)},
-    **{f"KV memory {n:,}": ((f"server.kv_tokens={n}",), 0.0) for n in (20_000, 14_000, 11_000, 9_000)},
-    **{f"prompts of {n}": ((PROMPTS.format(n, 4 * n),), 0.0) for n in (200, 300, 350, 400)},
-    **{f"passes {ms} ms longer": ((), ms * 1e-3) for ms in (20, 30, 40)},
-    **{f"{x} times the load": ((f"workload.scale={x}",), 0.0) for x in (1.4, 1.5, 1.6, 1.7)},
-    "peaks of a minute": ((LONG_PEAKS,), 0.0),
-    "peaks of a minute, engine limit 10": ((LONG_PEAKS, "server.max_batch=10"), 0.0),
-}
-"""What is not published, by name: overrides, and seconds added to every pass (a slower verify path)."""
-
-BASES = ("as shipped", "engine limit 9")
-"""Where readings, margins and sources of E[accepted] are compared: with a first peak well below what the
-server holds, and with one a little above it, where first come, first served begins to lose the tight ones."""
+def burst(overrides: Sequence[str]) -> Scenario:
+    """Return the scenario."""
+    return scenario.load(SCENARIO, overrides)
 
 
-def burst(overrides: Sequence[str], slower_s: float = 0.0) -> Scenario:
-    """Return the scenario, every pass `slower_s` seconds longer than the profile has it."""
-    spec = scenario.load(SCENARIO, overrides)
-    if slower_s == 0:
-        return spec
-    server = spec.profiles.server
-    host = server.host_base.model_copy(update={"value": 1e3 * (server.host_base_s + slower_s), "unit": "ms"})
-    profiles = dataclasses.replace(spec.profiles, server=server.model_copy(update={"host_base": host}))
-    return dataclasses.replace(spec, profiles=profiles)
+def spans_above(spec: Scenario, level: float) -> list[tuple[float, float]]:
+    """Return when the profile as written is above a level, s, of the three peaks."""
+    points = np.array(spec.workload.concurrency)
+    times = np.arange(0.0, spec.horizon_s, 0.1)
+    sessions = np.interp(times, points[:, 0], points[:, 1])
+    edges = np.flatnonzero(np.diff((sessions > level).astype(int)))
+    spans = zip(edges[::2], edges[1::2], strict=True)
+    found = [(float(times[i]), float(times[j])) for i, j in spans if sessions[i : j + 1].max() > ABOVE]
+    assert len(found) == len(PEAKS), found
+    return found
 
 
 def windows(spec: Scenario) -> dict[str, tuple[float, float]]:
-    """Return when each peak's concurrency exceeds 80, and the time after the last one, s.
-
-    The times are those of the profile as written: a factor on its load does not move them.
-    """
-    points = np.array(spec.workload.concurrency)
-    times = np.arange(0.0, spec.horizon_s, 0.1)
-    above = (np.interp(times, points[:, 0], points[:, 1]) > ABOVE).astype(int)
-    edges = times[np.flatnonzero(np.diff(above))]
-    spans = [(float(a), float(b)) for a, b in zip(edges[::2], edges[1::2], strict=True)]
-    assert len(spans) == 3, spans
-    return dict(zip(WINDOWS, [*spans, (spans[-1][1], spans[-1][1] + AFTER_S)], strict=True))
+    """Return when each peak's nominal concurrency, times the scale, exceeds 80, the time after the last one,
+    and when the first peak exceeds 80 before scaling, s."""
+    spans = spans_above(spec, ABOVE / spec.workload.scale)
+    end_s = spans[-1][1]
+    narrow = spans_above(spec, ABOVE)[0]
+    return dict(zip(WINDOWS, [*spans, (end_s, end_s + AFTER_S), narrow], strict=True))
 
 
 def started_attainment(sim: Simulation, begin_s: float, end_s: float) -> float:
@@ -132,6 +116,50 @@ def run_all(spec: Scenario, policies: Sequence[str], seeds: int) -> Runs:
     return runs
 
 
+def most_requests(sim: Simulation, begin_s: float, end_s: float) -> int:
+    """Run through a span and return the most requests at the server at once, waiting or in the running pass,
+    looked at every 0.1 s."""
+    most = 0
+    for time_s in np.arange(begin_s, end_s, STEP_S):
+        sim.until(round(1e9 * float(time_s)))
+        clock = sim.state.clock[0]
+        most = max(most, int(clock["waiting"]) + int(clock["batch_size"]) * int(clock["busy"]))
+    return most
+
+
+def aftermath(sim: Simulation, end_s: float) -> tuple[float, int]:
+    """Run on to a time; return the mean new tokens of a pass on the way, and the requests that wait then."""
+    before = sim.state.totals[0].copy()
+    sim.until(round(1e9 * end_s))
+    after = sim.state.totals[0]
+    passes = int(after["passes"] - before["passes"])
+    new_tokens = int(after["new_tokens"] - before["new_tokens"])
+    return new_tokens / max(1, passes), int(sim.state.clock[0]["waiting"])
+
+
+def request_table(spec: Scenario, names: Mapping[str, str], seeds: int) -> dict[str, dict[str, float]]:
+    """Print and return the largest number of requests at the server in each peak, and what is left of the
+    last peak, means over training worlds.
+
+    :param names: what to call each policy
+    """
+    spans = windows(spec)
+    found: dict[str, dict[str, list[float]]] = {label: {key: [] for key in REQUESTS} for label in names}
+    for seed in range(seeds):
+        world = draw_world(spec, world_seed("train", seed))
+        for label, name in names.items():
+            sim = Simulation(world, resolve(name))
+            row = [most_requests(sim, *spans[peak]) for peak in PEAKS]
+            for key, value in zip(REQUESTS, [*row, *aftermath(sim, spans["after_215"][1])], strict=True):
+                found[label][key].append(value)
+    print(f"most requests at the server, and 90 s after the last peak, {seeds} training worlds")
+    print(f"{'':34s}" + "".join(f"{key:>22s}" for key in REQUESTS))
+    means = {label: {key: float(np.mean(v)) for key, v in row.items()} for label, row in found.items()}
+    for label, row in means.items():
+        print(f"{label:34s}" + "".join(f"{value:22.0f}" for value in row.values()), flush=True)
+    return means
+
+
 def first_peak_load(spec: Scenario) -> float:
     """Return what the first peak's nominal sessions ask for over the most that the server commits at any
     load."""
@@ -140,7 +168,7 @@ def first_peak_load(spec: Scenario) -> float:
 
 
 def pair(
-    late: str = WISP_LATE, deadline: str = "round", margin_s: float = SAFETY_MARGIN_S, **more: str
+    late: str = WISP_LATE, deadline: str = DEADLINE, margin_s: float = SAFETY_MARGIN_S, **more: str
 ) -> str:
     """Return WISP's scheduler in a reading, with WISP's drafter."""
     options = {"late": late, "deadline": deadline, "margin": f"{margin_s:g}", **more}
@@ -182,32 +210,22 @@ def readings() -> dict[str, str]:
     return {f"late={late},deadline={deadline}": pair(late, deadline) for deadline, late in pairs}
 
 
-def reading_tables(label: str, spec: Scenario, seeds: int) -> dict[str, Any]:
-    """The six readings; margins and sources of E[accepted] under the default reading of late requests."""
-    names = readings()
-    result = {"readings": table(f"{label}: readings", run_all(spec, [FCFS, *names.values()], seeds), names)}
-    for deadline in DEADLINE_READINGS:
-        names = {f"margin={m:g}": pair(deadline=deadline, margin_s=m) for m in MARGINS_S}
-        names |= {f"expected={e}": pair(deadline=deadline, expected=e) for e in EXPECTED_READINGS}
-        runs = run_all(spec, [FCFS, *names.values()], seeds)
-        result[f"margins, {deadline}"] = table(f"{label}: late={WISP_LATE},deadline={deadline}", runs, names)
-    return result
+def margin_names() -> dict[str, str]:
+    """Return margins and sources of E[accepted] under the default reading, by what to call them."""
+    names = {f"margin={m:g}": pair(margin_s=m) for m in MARGINS_S}
+    return names | {f"expected={e}": pair(expected=e) for e in EXPECTED_READINGS}
 
 
-def option_tables(overrides: Sequence[str], seeds: int) -> dict[str, Any]:
-    """What is not published, one at a time, and how many seeds' mean of each reading falls on the
-    paper's +18."""
+def scale_tables(overrides: Sequence[str], seeds: int) -> dict[str, Any]:
+    """Return the readings at every scale of the load."""
     result = {}
     names = readings()
-    specs = {label: burst([*overrides, *more], slower_s) for label, (more, slower_s) in OPTIONS.items()}
-    for label, spec in specs.items():
+    for scale in SCALES:
+        spec = burst([*overrides, f"workload.scale={scale}"])
         load = first_peak_load(spec)
-        rows = table(
-            f"{label}: load {load:.2f} at the first peak",
-            run_all(spec, [FCFS, *names.values()], seeds),
-            names,
-        )
-        result[label] = {"load_at_first_peak": round(load, 3), "rows": rows}
+        runs = run_all(spec, [FCFS, *names.values()], seeds)
+        rows = table(f"scale {scale}: load {load:.2f} at the first peak", runs, names)
+        result[f"{scale}"] = {"load_at_first_peak": round(load, 3), "rows": rows}
     return result
 
 
@@ -219,7 +237,7 @@ def within_target(rows: Mapping[str, Any]) -> list[str]:
 
 def reading_lines(rows: Mapping[str, Any]) -> list[str]:
     """Return a table of policies as Markdown."""
-    titles = ("peak 110", "peak 155", "peak 215", "after 215", "goodput tok/s")
+    titles = ("peak 110", "peak 155", "peak 215", "after 215", "110, narrow", "goodput tok/s")
     lines = ["| | " + " | ".join(titles) + " |", "|---|" + "---|" * len(titles)]
     for label, row in rows.items():
         cells = [
@@ -231,33 +249,50 @@ def reading_lines(rows: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def option_lines(found: Mapping[str, Any]) -> list[str]:
-    """Return what is not published as Markdown: the load of the first peak, and each reading's gains
-    there, at the third peak and after it."""
+def scale_lines(found: Mapping[str, Any]) -> list[str]:
+    """Return the readings' gains at the first peak against the scale, as Markdown."""
     names = list(readings())
     lines = [
-        "| | load at 110 | fcfs at 110 | " + " | ".join(names) + " |",
+        "| scale | load at 110 | fcfs at 110 | " + " | ".join(names) + " |",
         "|---|" + "---|" * (len(names) + 2),
     ]
     for label, one in found.items():
         rows = one["rows"]
-        cells = [
-            f"{rows[n]['peak_110']['over_fcfs']:+.0f}, {rows[n]['peak_215']['over_fcfs']:+.0f}, "
-            f"{rows[n]['after_215']['over_fcfs']:+.0f}"
-            for n in names
-        ]
+        gains = [rows[n]["peak_110"] for n in names]
+        cells = [f"{gain['over_fcfs']:+.0f} ± {gain['half_width']:.0f}" for gain in gains]
         head = f"{one['load_at_first_peak']:.2f} | {rows['fcfs']['peak_110']['value']:.0f}"
         lines.append(f"| {label} | {head} | " + " | ".join(cells) + " |")
     return lines
 
 
-def page_blocks(result: Mapping[str, Any]) -> dict[str, list[str]]:
-    """Return the tables of docs/scheduler-alone.md from a whole run."""
-    blocks = {"options": option_lines(result["options"])}
-    for label in BASES:
-        for name, rows in result[label].items():
-            if name != "within_target":
-                blocks[f"{label}, {name}"] = reading_lines(rows)
+def request_lines(found: Mapping[str, Mapping[str, float]]) -> list[str]:
+    """Return the largest numbers of requests as Markdown."""
+    titles = ("peak 110", "peak 155", "peak 215", "new tokens a pass, 90 s after", "waiting 90 s after")
+    lines = ["| | " + " | ".join(titles) + " |", "|---|" + "---|" * len(titles)]
+    cells = {label: " | ".join(f"{value:.0f}" for value in row.values()) for label, row in found.items()}
+    return lines + [f"| {label} | {line} |" for label, line in cells.items()]
+
+
+def parts(options: argparse.Namespace, result: dict[str, Any]) -> dict[str, list[str]]:
+    """Run the parts that are asked for, add them to a result, and return their tables as Markdown."""
+    spec, names = burst(options.overrides), readings()
+    blocks: dict[str, list[str]] = {}
+    if options.only in (None, "readings"):
+        rows = table("readings", run_all(spec, [FCFS, *names.values()], options.seeds), names)
+        result |= {"readings": rows, "within_target": within_target(rows)}
+        blocks["readings"] = reading_lines(rows)
+    if options.only in (None, "margins"):
+        names = margin_names()
+        rows = table("margins", run_all(spec, [FCFS, *names.values()], options.margin_seeds), names)
+        result["margins"] = rows
+        blocks["margins"] = reading_lines(rows)
+    if options.only in (None, "scales"):
+        result["scales"] = scale_tables(options.overrides, options.scale_seeds)
+        blocks["scales"] = scale_lines(result["scales"])
+    if options.only in (None, "requests"):
+        names = {"fcfs": FCFS, **readings()}
+        result["requests"] = request_table(spec, names, options.request_seeds)
+        blocks["requests"] = request_lines(result["requests"])
     return blocks
 
 
@@ -266,30 +301,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--seeds", type=int, default=20, help="paired test worlds of the readings")
-    parser.add_argument("--option-seeds", type=int, default=10, help="of what is not published")
+    parser.add_argument("--seeds", type=int, default=60, help="paired test worlds of the readings")
+    parser.add_argument("--margin-seeds", type=int, default=12, help="of the margins")
+    parser.add_argument("--scale-seeds", type=int, default=24, help="of the scales")
+    parser.add_argument("--request-seeds", type=int, default=10, help="training worlds of the requests")
     parser.add_argument("--set", action="append", default=[], dest="overrides", metavar="KEY=VALUE")
-    parser.add_argument("--only", choices=("readings", "options"), help="one part of it")
+    parser.add_argument("--only", choices=PARTS, help="one part of it")
     parser.add_argument("--write", action="store_true", help="put the tables into docs/scheduler-alone.md")
     options = parser.parse_args()
-    result: dict[str, Any] = {
-        "scenario": SCENARIO,
-        "overrides": options.overrides,
-        "seeds": options.seeds,
-        "option_seeds": options.option_seeds,
-    }
-    if options.only != "options":
-        for label in BASES:
-            spec = burst([*options.overrides, *OPTIONS[label][0]], OPTIONS[label][1])
-            tables = reading_tables(label, spec, options.seeds)
-            result[label] = tables | {"within_target": within_target(tables["readings"])}
-    if options.only != "readings":
-        result["options"] = option_tables(options.overrides, options.option_seeds)
-        result["options_within_target"] = {
-            label: found for label, row in result["options"].items() if (found := within_target(row["rows"]))
-        }
+    result: dict[str, Any] = {"scenario": SCENARIO, "overrides": options.overrides, "seeds": options.seeds}
+    result |= {f"{part}_seeds": getattr(options, f"{part}_seeds") for part in ("margin", "scale", "request")}
+    blocks = parts(options, result)
     if options.write:
-        fill("scheduler-alone.md", page_blocks(result))
+        fill("scheduler-alone.md", blocks)
     print(json.dumps(result))
 
 

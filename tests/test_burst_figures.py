@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from core import EASY, draw, pair, rows, run
 
-from wisp_gym.pipeline import DrafterRule, SchedulerRule
+from wisp_gym.pipeline import DrafterRule, SchedulerRule, Simulation
+from wisp_gym.pipeline.state import QUEUED, VERIFYING
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"
 
@@ -25,17 +26,24 @@ def alone(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     return importlib.import_module("scheduler_alone")
 
 
-def test_a_peaks_window_is_where_its_line_is_above_80(alone: ModuleType) -> None:
-    spans = alone.windows(alone.burst(()))
-    rise, fall = 150 + 20 * 40 / 70, 190 + 80 * 30 / 75
-    assert spans["peak_110"] == pytest.approx((rise, fall), abs=0.11)
+@pytest.mark.parametrize("scale", [1.0, 1.35, 1.6])
+def test_a_peaks_window_is_where_its_scaled_line_is_above_80(alone: ModuleType, scale: float) -> None:
+    spans = alone.windows(alone.burst((f"workload.scale={scale}",)))
+    rise, fall = 150 + 20 * (80 / scale - 40) / 70, 190 + 80 * (110 - 80 / scale) / 75
+    assert spans["peak_110"] == pytest.approx((rise, fall), abs=0.21)
+    assert spans["narrow_110"] == pytest.approx((150 + 20 * 40 / 70, 190 + 80 * 30 / 75), abs=0.21)
     assert spans["after_215"][0] == spans["peak_215"][1]
-    assert alone.windows(alone.burst(("workload.scale=1.5",))) == spans
 
 
-def test_slower_passes_cost_what_they_say(alone: ModuleType) -> None:
-    plain, slow = alone.burst(()), alone.burst((), 0.03)
-    assert slow.profiles.server.host_base_s - plain.profiles.server.host_base_s == pytest.approx(0.03)
+def test_the_requests_at_the_server_are_those_waiting_and_in_the_pass(alone: ModuleType) -> None:
+    """At most one a device, no fewer than at the end, nobody before the first start."""
+    world = draw((*EASY, "fleet.devices=40", "server.max_batch=4"), seed=5)
+    sim = Simulation(world, pair("p", DrafterRule.fixed(4), SchedulerRule()))
+    most = alone.most_requests(sim, 0.0, 20.0)
+    at_server = np.isin(sim.state.devices["phase"], (QUEUED, VERIFYING)).sum()
+    assert 4 < at_server <= most <= 40
+    idle = Simulation(world, pair("p", DrafterRule.fixed(4), SchedulerRule()))
+    assert alone.most_requests(idle, 0.0, 0.05) == 0
 
 
 def test_started_attainment_is_that_of_the_tight_sessions_begun_in_the_span(alone: ModuleType) -> None:
