@@ -14,7 +14,7 @@ Late = Literal["literal", "urgent", "last"]
 Deadline = Literal["round", "timeline"]
 Expected = Literal["profile", "fleet", "session"]
 
-LATE_READINGS: tuple[Late, ...] = ("literal", "urgent", "last")
+LATE_READINGS: tuple[Late, ...] = ("last", "urgent", "literal")
 """What WISP does with a request that is late already; the paper does not say.
 
 literal: as written, it fails its own guard and goes only when nothing else can; urgent: late ones first, by

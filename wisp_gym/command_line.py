@@ -11,7 +11,7 @@ INPUT_ERROR = 2
 MOST_SEEDS = 100_000
 
 POLICIES_HELP = """policies:
-  wisp  wisp:late=urgent,deadline=timeline  wisp:suspect=drop  wisp:best  centralized  centralized:rtc
+  wisp  wisp:late=urgent,deadline=timeline  wisp:suspect=drop  wisp:best  centralized  centralized:rtc,grow
   sled  sled:confidence,ahead=on,timeout=1,size=8,limit=0.05  sled:tuned (the best size)
   fixed:K  random  DIR (a trained model)  DRAFTER+SCHEDULER, as in predictor+fcfs
   action:R,B,L,S,C1,C2,C3,C4 (one action of EdgeCloud-v0)  tuned  hindsight (bounds, docs/bounds.md)

@@ -20,9 +20,9 @@ from wisp_gym.scenario.schema import LogNormal
 BEGIN, END = "<!-- generated: fields -->", "<!-- end -->"
 
 _USED = {
-    "closed": ("kind", "prompt_tokens", "output_tokens", "think_s"),
-    "trace": ("kind", "trace", "stretch"),
-    "arrivals": ("kind", "prompt_tokens", "output_tokens", "concurrency", "scale"),
+    "closed": ("kind", "prompt_tokens", "output_tokens", "think_s", "lead_s"),
+    "trace": ("kind", "lead_s", "trace", "stretch"),
+    "arrivals": ("kind", "prompt_tokens", "output_tokens", "lead_s", "concurrency", "scale"),
 }
 """Fields of a workload that count for its kind; the others are not shown."""
 

@@ -22,7 +22,7 @@ def heat_map(results: Results, figure_of: Callable[[Results], float], title: str
     :param title: of the colours, with the unit
     :param decimals: digits after the point
     """
-    pairs = [policy.partition("+") for policy in results.policies]
+    pairs = [policy.rpartition("+") for policy in results.policies]
     drafters = list(dict.fromkeys(drafter for drafter, _, _ in pairs))
     schedulers = list(dict.fromkeys(scheduler for _, _, scheduler in pairs))
     values = np.array([[figure_of(results.of(f"{d}+{s}")) for s in schedulers] for d in drafters])
