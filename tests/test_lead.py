@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 from core import EASY, SECOND, Row, draw, log_hash, pair, rows, run, wisp
 
 from wisp_gym.pipeline import DrafterRule, Policy, SchedulerRule, Simulation
+from wisp_gym.pipeline.state import COUNTER
 from wisp_gym.world import World
 
 LEAD_S = 2
@@ -104,3 +107,13 @@ def test_a_server_full_of_readers_waits_for_them() -> None:
     sim = run(draw(tight), centralized())
     assert any(row.a == 2**62 for row in rows(sim, "wait"))
     assert len({row.session for row in rows(sim, "verify")}) > 4
+
+
+@pytest.mark.parametrize("lead_s", [0.0, 0.4, 3.0])
+def test_tokens_drafted_ahead_of_a_round_that_waits_are_kept(lead_s: float) -> None:
+    """drafted + resent = sent + dropped + discarded + kept for the next draft at the end."""
+    drafter = dataclasses.replace(DrafterRule.fixed(4), ahead=True, timeout_s=0.2)
+    sim = run(draw((*EASY, f"workload.lead_s={lead_s}")), pair("ahead", drafter))
+    total = {name: int(sim.state.counters[name].sum()) for name in COUNTER.names or ()}
+    kept = int((sim.state.devices["ahead"] - sim.state.devices["ahead_sent"]).sum())
+    assert total["drafted"] + total["resent"] == total["sent"] + total["dropped"] + total["discarded"] + kept

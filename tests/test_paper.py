@@ -157,9 +157,7 @@ def test_another_server_keeps_what_was_calibrated(paper: scenario.Scenario) -> N
     moved = on_server(paper, "qwen3-14b-a100x1", "qwen3-0.6b-qwen3-14b")
     assert moved.server.max_batch == paper.server.max_batch
     assert moved.profiles.server.model == "qwen3-14b"
-    halved = scenario.load(paper, [f"server.kv_tokens={paper.profiles.server.kv_tokens // 2}"])
-    share = on_server(halved, "qwen3-14b-a100x1", "qwen3-0.6b-qwen3-14b")
-    assert share.kv_tokens == pytest.approx(share.profiles.server.kv_tokens / 2, rel=1e-3)
+    assert moved.kv_tokens == moved.profiles.server.kv_tokens != paper.kv_tokens
 
 
 def test_the_whole_command_runs_as_a_toy_and_goes_on_from_its_rows(

@@ -1,4 +1,4 @@
-"""Every parameter of the reproduction: measured, reported, assumed or, five at most, calibrated.
+"""Every parameter of the reproduction: measured, reported, assumed, chosen or, five at most, calibrated.
 
 Values are read from the scenario and the policies, so that this table cannot disagree with what is run.
 Calibrated ones are fitted to the capacity table alone, one set for all systems and classes.
@@ -13,7 +13,7 @@ from benchmarks.paper.policies import resolve, variant
 from wisp_gym.errors import InputError
 from wisp_gym.scenario import Scenario
 
-Kind = Literal["measured", "reported", "calibrated", "assumed"]
+Kind = Literal["measured", "reported", "chosen", "calibrated", "assumed"]
 MOST_CALIBRATED = 5
 
 
@@ -22,7 +22,8 @@ class Parameter:
     """One parameter.
 
     :param place: a scenario's field as `--set` takes it, or system:half.field of a policy
-    :param kind: measured by others, reported by the authors, calibrated by us, or assumed
+    :param kind: measured by others; reported by the authors; a number calibrated by us; chosen by us among
+        known alternatives with the published table in view; or assumed
     :param why: where the value comes from
     """
 
@@ -90,8 +91,8 @@ PARAMETERS = (
     Parameter("server.max_batch", "calibrated", "the engine's limit of requests a pass; not published"),
     Parameter(
         "server.kv_tokens",
-        "measured",
-        "what 0.9 of the GPU's memory leaves beside the weights; a public run shows 30,000-37,000",
+        "chosen",
+        "what 0.9 of the GPU's memory leaves beside the weights (18,986), not a public run's 30,000-37,000",
     ),
     Parameter("server.max_new_tokens", "assumed", "new tokens of a pass; vLLM's default chunk"),
     Parameter("server.block", "calibrated", "block of vLLM's prefix cache: 8, 16 (default) or 32 tokens"),
@@ -106,21 +107,21 @@ PARAMETERS = (
     Parameter(
         "acceptance.profile",
         "measured",
-        "published acceptance rates of this pair (ConfigSpec, arXiv 2604.09722)",
+        "rates of this pair (ConfigSpec); what drafts look like off the path is fitted to WISP's 0.425",
     ),
     # what is owed
     Parameter("classes.rates_tps", "reported", "the SLO classes"),
     Parameter("classes.shares", "assumed", "system goodput is taken over classes in equal shares"),
     Parameter("classes.allowance_s", "assumed", "seconds before a session's timeline starts"),
     Parameter("classes.on_time_share", "assumed", "share of a session's tokens that must be on time"),
-    Parameter("classes.deadline", "assumed", "reading of the scheduler's deadline (docs/scheduler-alone.md)"),
+    Parameter("classes.deadline", "reported", "the paper's budget of a round runs from its beginning"),
     # what is asked
     Parameter("workload.kind", "assumed", "closed loop: a device asks again after its answer"),
     Parameter("workload.prompt_tokens", "assumed", "lengths are not published"),
     Parameter("workload.output_tokens", "assumed", "lengths are not published"),
     Parameter(
         "workload.think_s",
-        "assumed",
+        "chosen",
         "SLED's capacity times rate is the same in all classes: nearly no pause",
     ),
     Parameter(
@@ -132,10 +133,14 @@ PARAMETERS = (
     Parameter("wisp:scheduler.margin_s", "calibrated", "safety margin; not published"),
     Parameter("wisp:scheduler.expected", "assumed", "E[accepted]: the fleet's mean of drafts of that length"),
     Parameter(
-        "centralized:scheduler.whole_output", "assumed", "sessions are admitted for their whole output"
+        "centralized:scheduler.whole_output",
+        "chosen",
+        "sessions are admitted for their whole output, known ahead; vLLM admits for what they have",
     ),
-    Parameter("wisp:scheduler.late", "assumed", "what becomes of late requests; see docs/policies.md"),
-    Parameter("sled:drafter.caps", "reported", "fixed drafts; five is the group's default (ConfigSpec)"),
+    Parameter("wisp:scheduler.late", "chosen", "what becomes of late requests: docs/scheduler-alone.md"),
+    Parameter(
+        "sled:drafter.caps", "assumed", "fixed drafts are reported, their length is ConfigSpec's default"
+    ),
     Parameter("sled:scheduler.static_size", "calibrated", "requests its server waits for; not published"),
     Parameter("sled:scheduler.static_limit_s", "assumed", "longest wait for them: about a pass"),
     Parameter("sled:scheduler.padded", "reported", "drafts are padded to the longest (arXiv 2506.09397)"),
@@ -146,6 +151,11 @@ PARAMETERS = (
 def calibrated() -> list[Parameter]:
     """Return the calibrated parameters."""
     return [parameter for parameter in PARAMETERS if parameter.kind == "calibrated"]
+
+
+def moved() -> list[Parameter]:
+    """Return the parameters that the section `sensitivity` moves: the calibrated ones, and the KV memory."""
+    return [one for one in PARAMETERS if one.kind == "calibrated" or one.place == "server.kv_tokens"]
 
 
 def shown(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""Section `sensitivity`: every calibrated parameter by 20 % down and up, one at a time."""
+"""Section `sensitivity`: every calibrated parameter, and KV memory, by 20 % down and up, one at a time."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from benchmarks.paper.cells import Cells, deviations, figures, summary
-from benchmarks.paper.parameters import Parameter, calibrated
+from benchmarks.paper.parameters import Parameter, calibrated, moved
 from benchmarks.paper.ratios import headlines
 from benchmarks.paper.targets import SYSTEMS, targets
 from benchmarks.paper.work import Work
@@ -17,7 +17,7 @@ FACTORS = (0.8, 1.2)
 
 def run(work: Work) -> dict[str, Any]:
     """Measure the table with every calibrated parameter moved, and say how the result moves."""
-    parameters = calibrated()[:2] if work.brief else calibrated()
+    parameters = calibrated()[:2] if work.brief else moved()
     moves = [(one, one.scaled(work.scenario, factor)) for one in parameters for factor in FACTORS]
     reference = work.reference()
     of_scenario = _scenarios(work, [move for move in moves if not move[0].of_policy])

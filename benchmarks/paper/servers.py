@@ -9,8 +9,7 @@ from wisp_gym.scenario import Scenario, load
 def on_server(scenario: Scenario, server: str, acceptance: str | None = None) -> Scenario:
     """Return a scenario on another server.
 
-    Where the scenario sets the KV memory itself, the other server's is changed by the same factor against its
-    own profile: what was calibrated is carried over, not the number of tokens.
+    KV memory is that of the server's profile, whatever the scenario sets for its own.
 
     :param scenario: the paper's set-up
     :param server: name of its profile
@@ -20,9 +19,7 @@ def on_server(scenario: Scenario, server: str, acceptance: str | None = None) ->
     if acceptance is not None:
         draft = profiles.acceptance(acceptance).draft
         changes += [f"acceptance.profile={acceptance}", f"fleet.draft={draft}"]
-    if scenario.server.kv_tokens is not None:
-        share = scenario.kv_tokens / scenario.profiles.server.kv_tokens
-        changes.append(f"server.kv_tokens={round(share * profiles.server(server).kv_tokens)}")
+    changes.append("server.kv_tokens=null")
     return load(scenario, changes)
 
 

@@ -166,7 +166,7 @@ def misses(result: Result) -> str:
 
 def parameters(result: Result) -> str:
     """Return every parameter."""
-    order = {"calibrated": 0, "reported": 1, "measured": 2, "assumed": 3}
+    order = {"calibrated": 0, "chosen": 1, "reported": 2, "measured": 3, "assumed": 4}
     listed = sorted(result["parameters"], key=lambda one: order[one["kind"]])
     rows = [[f"`{one['place']}`", one["kind"], one["value"], one["why"]] for one in listed]
     return grid(["parameter", "", "value", "source"], rows)

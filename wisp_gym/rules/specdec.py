@@ -1,11 +1,9 @@
 """SpecDec++ (arXiv 2405.19715): stop when a rejection has become likely somewhere in the draft.
 
 A draft ends when P(at least one token is rejected) = 1 - prod P(accept token i) exceeds h; the token that
-tips it is sent. Its authors train a head on the draft model's hidden states for P(accept); here the device
-has four signals and its stop predictor's score, a logit of agreement, so P(accept) = logistic(score). That
-is calibrated: over 100,000 tokens of the default pair, grouped by score in ten equal parts, the mean of the
-logistic and the share that agrees differ by at most 0.015, in the lowest part by 0.04. The authors draft at
-least two tokens; here one may do.
+tips it is sent. Its authors train a head on the draft model's hidden states for P(accept); here P(accept) is
+the logistic of the logit behind the four signals, which is what such a head would come to: a little more than
+WISP's predictor, which has to learn it. The authors draft at least two tokens; here one may do.
 """
 
 from __future__ import annotations
