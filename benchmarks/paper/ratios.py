@@ -17,10 +17,14 @@ def ratio(cells: Figures, other: str, column: str) -> float:
 def headlines(cells: Figures) -> dict[str, float]:
     """Return the ratios that the abstract's headlines are about, by name, as in "capacity over sled".
 
-    Capacities are those of the tightest class, where the paper's ratios are highest.
+    The abstract says "up to": of capacities the highest over the classes counts.
     """
-    column = {"capacity": TIGHTEST, "goodput": GOODPUT}
-    return {name_of(what, other): ratio(cells, other, column[what]) for what, other in HEADLINES}
+    return {
+        name_of(what, other): highest_ratio(cells, other)[0]
+        if what == "capacity"
+        else ratio(cells, other, GOODPUT)
+        for what, other in HEADLINES
+    }
 
 
 def name_of(what: str, other: str) -> str:
@@ -29,7 +33,7 @@ def name_of(what: str, other: str) -> str:
 
 
 def compared(cells: Figures) -> list[dict[str, Any]]:
-    """Return a record a headline: published, ours, deviation; of capacities also where ours is highest."""
+    """Return a record a headline: published, ours, deviation; of capacities also where, and at 8 tok/s."""
     found = headlines(cells)
     listed = []
     for (what, other), published in HEADLINES.items():
@@ -41,8 +45,8 @@ def compared(cells: Figures) -> list[dict[str, Any]]:
             "deviation": deviation(ours, published),
         }
         if what == "capacity":
-            highest, column = highest_ratio(cells, other)
-            record |= {"highest": highest, "highest_at": column}
+            record["highest_at"] = highest_ratio(cells, other)[1]
+            record["tightest"] = ratio(cells, other, TIGHTEST)
         listed.append(record)
     return listed
 

@@ -70,8 +70,8 @@ def _headline(table: Result) -> str:
     """Return the headline ratios, and how many cells are met, in a sentence each."""
     ratios = [f"{record['ours']:.2f} (paper {record['paper']:g})" for record in table["ratios"]]
     return (
-        f"At the scenario's limit WISP holds {ratios[0]} times the devices of centralized serving and\n"
-        f"{ratios[1]} times those of SLED at {TIGHTEST},\n"
+        f"At the scenario's limit WISP holds up to {ratios[0]} times the devices of centralized serving and\n"
+        f"up to {ratios[1]} times those of SLED,\n"
         f"with {ratios[2]} and {ratios[3]} times their goodput.\n"
         f"{_met(table)}"
     )
@@ -135,15 +135,15 @@ def ratios(result: Result) -> str:
     """Return the headline ratios, and what capacities ask for."""
     rows = [
         [
-            record["name"] + (f", {TIGHTEST}" if "highest" in record else ""),
+            record["name"] + (f", at {record['highest_at']}" if "highest_at" in record else ""),
             number(record["ours"], 2),
             number(record["paper"], 2),
             percent(record["deviation"]),
-            f"{number(record['highest'], 2)} ({record['highest_at']})" if "highest" in record else UNDEFINED,
+            number(record["tightest"], 2) if "tightest" in record else UNDEFINED,
         ]
         for record in result["table"]["ratios"]
     ]
-    first = grid(["WISP's", "ours", "paper", "off by", "highest over the classes"], rows)
+    first = grid(["WISP's", "ours", "paper", "off by", f"at {TIGHTEST}"], rows)
     asked = []
     for entry in result["table"]["demand"]:
         both = zip(entry["ours_tps"], entry["paper_tps"], strict=True)
