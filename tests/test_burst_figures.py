@@ -12,8 +12,7 @@ import numpy as np
 import pytest
 from core import EASY, draw, pair, rows, run
 
-from wisp_gym.pipeline import DrafterRule, SchedulerRule, Simulation
-from wisp_gym.pipeline.state import QUEUED, VERIFYING
+from wisp_gym.pipeline import DrafterRule, SchedulerRule
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"
 
@@ -35,15 +34,28 @@ def test_a_peaks_window_is_where_its_scaled_line_is_above_80(alone: ModuleType, 
     assert spans["after_215"][0] == spans["peak_215"][1]
 
 
-def test_the_requests_at_the_server_are_those_waiting_and_in_the_pass(alone: ModuleType) -> None:
-    """At most one a device, no fewer than at the end, nobody before the first start."""
+def test_the_answers_under_way_are_those_started_and_not_delivered(alone: ModuleType) -> None:
+    """Read again from the event log, at every event of the span."""
     world = draw((*EASY, "fleet.devices=40", "server.max_batch=4"), seed=5)
-    sim = Simulation(world, pair("p", DrafterRule.fixed(4), SchedulerRule()))
-    most = alone.most_requests(sim, 0.0, 20.0)
-    at_server = np.isin(sim.state.devices["phase"], (QUEUED, VERIFYING)).sum()
-    assert 4 < at_server <= most <= 40
-    idle = Simulation(world, pair("p", DrafterRule.fixed(4), SchedulerRule()))
-    assert alone.most_requests(idle, 0.0, 0.05) == 0
+    sim = run(world, pair("p", DrafterRule.fixed(4), SchedulerRule()))
+    lengths = {r.session: r.c for r in rows(sim, "start")}
+    changes = [(r.a, 1) for r in rows(sim, "start")]
+    got: dict[int, int] = {}
+    for r in rows(sim, "deliver"):
+        got[r.session] = got.get(r.session, 0) + r.a
+        if got[r.session] == lengths[r.session]:
+            changes.append((r.time, -1))
+    under_way, peak, begin_ns, end_ns = 0, 0, int(5e9), int(15e9)
+    for time_ns in sorted({t for t, _ in changes if t < end_ns}):
+        if time_ns > begin_ns:
+            peak = max(peak, under_way)
+        under_way += sum(change for t, change in changes if t == time_ns)
+        if time_ns > begin_ns:
+            peak = max(peak, under_way)
+    assert 4 < peak <= 40
+    assert min(change for _, change in changes) == -1
+    assert alone.most_under_way(sim, 5.0, 15.0) == peak
+    assert alone.most_under_way(sim, -1.0, 0.0) == 0
 
 
 def test_started_attainment_is_that_of_the_tight_sessions_begun_in_the_span(alone: ModuleType) -> None:
