@@ -19,7 +19,7 @@ from wisp_gym.scenario.arrivals import STEP_S, length_survival, nominal_concurre
 from wisp_gym.world import World, draw_world, template_of, world_seed
 from wisp_gym.world.arrivals import episode_begin_s
 
-BURST = scenario.load("burst")
+BURST = scenario.load("burst", ["workload.scale=1"])
 PEAKS_S = {180: 110, 400: 155, 620: 215}
 VALLEYS_S = {120: 25, 330: 12, 530: 30, 590: 40, 840: 15}
 
@@ -33,7 +33,7 @@ QUICK = (  # no probe of who holds which class, which takes longest
 
 
 def quick(*overrides: str) -> Scenario:
-    return scenario.load("burst", (*QUICK, *overrides))
+    return scenario.load("burst", ("workload.scale=1", *QUICK, *overrides))
 
 
 def spans_s(world: World) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -213,7 +213,7 @@ def test_best_is_chosen_on_training_worlds(small: Scenario, monkeypatch: pytest.
     monkeypatch.setattr(best, "evaluate_worlds", pretend)
     choice = best.choose(small, "wisp:best", candidates("wisp:best"), (0, 1), resolve)
     assert {spec.split for spec in asked} == {"train"}
-    assert choice.chosen == "wisp:late=urgent,deadline=timeline"  # of equals, the first
+    assert choice.chosen == "wisp:late=last,deadline=timeline"  # of equals, the first
     assert choice.goodput_tps[choice.chosen] == 3.5
     assert len(choice.goodput_tps) == 6
 
