@@ -37,7 +37,8 @@ def waiting(name: str, rule: DrafterRule, switches: str) -> DrafterRule:
         elif key == "timeout":
             rule = dataclasses.replace(rule, timeout_s=seconds(name, key, value, MOST_TIMEOUT_S))
         else:
-            raise unknown(f"switch of {name}", part, ("ahead", "timeout=SECONDS"))
+            known = ("ahead", "timeout=SECONDS", *(("drop",) if name == "predictor" else ()))
+            raise unknown(f"switch of {name}", part, known)
     return rule
 
 

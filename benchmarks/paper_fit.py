@@ -73,7 +73,8 @@ def main() -> int:
         parser.add_argument(f"--{system}", default=system, metavar="POLICY", help=f"instead of {system}")
     options = parser.parse_args()
     if options.seeds < 1:
-        parser.error(f"--seeds {options.seeds}: must be 1 or more")
+        print(f"error: --seeds {options.seeds}: must be 1 or more", file=sys.stderr)
+        return 2
     result: dict[str, list[float]] = {}
     try:
         for system in SYSTEMS:
