@@ -95,7 +95,7 @@ class Episodes:
         warmup_s = self.scenario.cycle_s() + WARMUP_S[0] + u * (WARMUP_S[1] - WARMUP_S[0])
         length_s = warmup_s + self.episode_s
         begin_s = episode_begin_s(self.scenario, self.split, drawn, length_s)
-        world = draw_world(self.scenario, drawn, devices, length_s, begin_s)
+        world = draw_world(self.scenario, drawn, devices, length_s, begin_s, whole=True)
         policy = Policy("agent", DrafterRule.predictor(), _Asked())
         simulation = Simulation(world, policy, log=self.log_s is not None, log_s=self.log_s)
         return Begun(simulation, Observer(simulation), False, number), warmup_s

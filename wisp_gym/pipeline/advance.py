@@ -18,7 +18,7 @@ from wisp_gym.world.types import WorldArrays
 DONE = 0  # the time is reached
 ASK_SCHEDULER = 1  # a dispatch is to be decided
 ASK_DRAFTER = 2  # the first device in `state.ready` begins a round
-FULL = 3  # events or log need more room
+FULL = 3  # events or log need more room, or a session its token stream
 
 # What the caller answers with
 GO_ON = 0  # nothing was asked
@@ -183,8 +183,11 @@ def answer_scheduler(world: WorldArrays, state: State, answer: int) -> None:
 
 @kernel
 def room_left(state: State) -> bool:
-    """Return whether events and log can take one more instant's worth."""
+    """Return whether events and log can take one more instant's worth, and every session under way has its
+    token stream."""
     clock = state.clock[0]
+    if clock["dry"] == 1:
+        return False
     devices = len(state.devices)
     pushed = 3 * devices if state.control[0]["timeout_ns"] > 0 else devices
     if clock["events"] + pushed + len(state.batch) + 8 > len(state.events):

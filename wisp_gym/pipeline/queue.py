@@ -61,7 +61,10 @@ def kv_reserve(control: Any, session: Any, context: int, k: int) -> int:
 def enqueue(world: WorldArrays, state: State, d: int) -> None:
     """Put a device's request into the queue now; the scheduler is asked at this instant if the GPU is
     free."""
-    state.requests[d]["arrived_ns"] = state.clock[0]["now_ns"]
+    clock = state.clock[0]
+    state.requests[d]["arrived_ns"] = clock["now_ns"]
+    if world.sessions[state.devices[d]["session"]]["offset"] < 0:
+        clock["dry"] = 1
     write_request(world, state, d)
     join_queue(state, d)
 

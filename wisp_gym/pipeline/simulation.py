@@ -27,12 +27,14 @@ from wisp_gym.pipeline.answers import check_limit, check_picks, check_wait
 from wisp_gym.pipeline.log import recent_rows
 from wisp_gym.pipeline.policy import DrafterRule, Policy, SchedulerRule
 from wisp_gym.pipeline.protocols import Commander, DispatchView, Drafter, RoundView, Scheduler, Wait
-from wisp_gym.pipeline.scores import asked_scores, compiled_scores, stream_law
+from wisp_gym.pipeline.scores import asked, asked_scores, built_in, compiled_scores, stream_law
 from wisp_gym.pipeline.state import State, new_state
+from wisp_gym.pipeline.stream_pool import StreamPool
 from wisp_gym.rules import control as rules
 from wisp_gym.rules.table import by_batch_size
 from wisp_gym.scenario import Scenario
 from wisp_gym.world import World, template_of
+from wisp_gym.world.session_streams import Scorer
 from wisp_gym.world.types import GROUPS
 
 FloatArray = npt.NDArray[np.float32]
@@ -102,7 +104,8 @@ class Simulation:
     :param log_s: of them, keep those of the last seconds at least (and how things stood before), so that a
     long run's log does not grow for ever; None keeps all
 
-    `run()` goes to the horizon; `until(t)` to a time. The state is `self.state`.
+    `run()` goes to the horizon; `until(t)` to a time. The state is `self.state`; the world as the kernel reads
+    it is `self.arrays`, the world's own arrays but for the token streams of a streamed world.
     """
 
     def __init__(
@@ -118,7 +121,9 @@ class Simulation:
         self.asked_drafter = None if isinstance(drafter, DrafterRule) else drafter
         self.asked_scheduler = None if isinstance(scheduler, SchedulerRule) else scheduler
         commanded = isinstance(scheduler, Commander)
-        on, off = self._scores(drafter, commanded)
+        self.arrays = world.arrays
+        self.pool = self._pool(drafter, commanded) if world.streamed else None
+        on, off = (_EMPTY, _EMPTY) if world.streamed else self._scores(drafter, commanded)
         law = stream_law(world) if isinstance(drafter, DrafterRule) and drafter.kind == "bayes" else None
         self.state: State = new_state(world.arrays, scenario_estimator(world), on, off, log, law)
         self._set_control(policy_seed)
@@ -157,7 +162,7 @@ class Simulation:
     def step(self, time_ns: int) -> int:
         """Run to a time or to the next question to Python; return which (pipeline/advance.py)."""
         while True:
-            code = advance(self.world.arrays, self.state, time_ns, self.world.horizon_ns, self.answer)
+            code = advance(self.arrays, self.state, time_ns, self.world.horizon_ns, self.answer)
             self.answer = GO_ON
             if code in (DONE, ASK_DRAFTER, ASK_SCHEDULER):
                 return int(code)
@@ -165,7 +170,7 @@ class Simulation:
 
     def settle(self) -> None:
         """Settle every token due before now, so that the counters `due` and `due_on_time` are exact."""
-        world, state = self.world.arrays, self.state
+        world, state = self.arrays, self.state
         settle_all(
             world.devices,
             state.devices,
@@ -234,6 +239,28 @@ class Simulation:
         score = "stop" if commanded else drafter.score
         return (_EMPTY, _EMPTY) if score is None else compiled_scores(self.world, score)
 
+    def _pool(self, drafter: DrafterRule | Drafter, commanded: bool) -> StreamPool:
+        """Return where the token streams of a streamed world are drawn, and let the kernel read there."""
+        wanted = True
+        if not isinstance(drafter, DrafterRule):
+            scorer: Scorer | None = asked(drafter)
+        else:
+            score = "stop" if commanded else drafter.score
+            scorer = None if score is None else built_in(self.world, score)
+            wanted = commanded or drafter.kind != "constant" or max(drafter.caps) > 0
+        pool = StreamPool(self.world, scorer, wanted)
+        self.arrays = self.arrays._replace(sessions=pool.sessions)
+        return pool
+
+    def _refill(self) -> None:
+        """Let the pool draw the token streams that sessions need now and soon."""
+        pool, state = self.pool, self.state
+        assert pool is not None
+        pool.refill(state)
+        self.arrays = self.arrays._replace(accepts=pool.accepts)
+        self.state = state._replace(scores=pool.scores, off_scores=pool.off_scores)
+        state.clock[0]["dry"] = 0
+
     def _set_control(self, policy_seed: int) -> None:
         """Write the policy's settings as numbers."""
         control, server = self.state.control[0], self.world.arrays.server[0]
@@ -291,7 +318,7 @@ class Simulation:
         return self.world.scenario.profiles.predictor.threshold(drafter.recall)
 
     def _start(self) -> None:
-        lay_out(self.world.arrays, self.state, self.world.horizon_ns)
+        lay_out(self.arrays, self.state, self.world.horizon_ns)
 
     def _ask(self) -> None:
         """Put the kernel's question to the Python controller and note the answer."""
@@ -335,8 +362,12 @@ class Simulation:
         self.answer = BY_PICKS
 
     def grow(self) -> None:
-        """Give events and log more room; the kernel goes on where it stood."""
+        """Give events and log more room, or sessions their token streams; the kernel goes on where it
+        stood."""
         state = self.state
+        if state.clock[0]["dry"] == 1:
+            self._refill()
+            return
         if self.log_s is not None and self._forget(self.log_s):
             return
         events = np.zeros((2 * len(state.events) + len(state.devices), 3), np.int64)

@@ -144,6 +144,7 @@ CLOCK = np.dtype(
         ("wait_since_ns", "i8"),  # when it first did
         ("waiting", "i8"),  # requests in the queue
         ("ready", "i8"),  # devices about to begin a round at this instant
+        ("dry", "i8"),  # 1 when a session is under way whose token stream is not there (stream_pool.py)
         ("events", "i8"),  # entries of the event heap
         ("kv_used", "i8"),  # tokens
         ("logged", "i8"),  # rows of the event log

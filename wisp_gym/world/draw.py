@@ -8,17 +8,18 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from wisp_gym._jit import compiled
 from wisp_gym.errors import InputError
 from wisp_gym.scenario import Scenario
 from wisp_gym.world.arrivals import Arrivals, first_lengths
 from wisp_gym.world.fleet import Laws, assign_groups, cannot_hold, draw_devices, slowest_speeds
 from wisp_gym.world.network import link_tables
 from wisp_gym.world.ranges import Variant, draw_variant
-from wisp_gym.world.rng import CAUSE_STREAM, key, normal_quantile
+from wisp_gym.world.rng import normal_quantile
 from wisp_gym.world.server import pass_curve_ns, server_record
-from wisp_gym.world.sessions import MAX_POSITIONS, lognormal_parameters, plan_sessions
-from wisp_gym.world.streams import draw_stream, shifted, stream_params
+from wisp_gym.world.session_streams import draw_accepts
+from wisp_gym.world.sessions import lognormal_parameters, plan_sessions
+from wisp_gym.world.size import Needs, is_streamed
+from wisp_gym.world.streams import shifted, stream_params
 from wisp_gym.world.types import CELLS, DEVICE, GROUP, GROUPS, NO_LEAD_NS, SESSION, World, WorldArrays
 
 Split = Literal["train", "validation", "test"]
@@ -48,28 +49,6 @@ def world_seed(split: Split, seed: int, environment: int = 0, episode: int = 0) 
             raise InputError(f"{name}: {value!r}; allowed: an integer of 0 or more")
     words = [SPLITS.index(split), int(seed), int(environment), int(episode)]
     return int(np.random.SeedSequence(words).generate_state(1, np.uint64)[0])
-
-
-@compiled
-def draw_streams(
-    seed: np.uint64,
-    sessions: Any,
-    first_session: npt.NDArray[np.int64],
-    stream: FloatArray,
-    accepts: npt.NDArray[np.uint8],
-    signals: npt.NDArray[np.float32],
-    off_signals: npt.NDArray[np.float32],
-) -> None:
-    """Fill the token streams of every session, addressed by (device, session index).
-
-    :param first_session: first row of each device in `sessions`  # (devices,)
-    """
-    for row in range(len(sessions)):
-        device = sessions[row]["device"]
-        begin = sessions[row]["offset"]
-        end = begin + sessions[row]["length"]
-        draw = key(seed, CAUSE_STREAM, device, row - first_session[device])
-        draw_stream(draw, stream, accepts[begin:end], signals[:, begin:end], off_signals[:, begin:end])
 
 
 def group_records(scenario: Scenario) -> npt.NDArray[Any]:
@@ -181,41 +160,50 @@ def session_cycle_ns(scenario: Scenario, groups: npt.NDArray[Any]) -> npt.NDArra
 
 
 def _closed_sessions(
-    scenario: Scenario, template: Template, seed: np.uint64, devices: npt.NDArray[Any], horizon_ns: int
-) -> tuple[npt.NDArray[Any], int]:
-    """Sessions of a closed loop, and the positions of their streams."""
+    scenario: Scenario,
+    template: Template,
+    seed: np.uint64,
+    devices: npt.NDArray[Any],
+    horizon_ns: int,
+    whole: bool | None,
+) -> npt.NDArray[Any]:
+    """Sessions of a closed loop."""
     cycle_ns = session_cycle_ns(scenario, template.groups)
     laws = template.laws.lengths
     plan = (seed, devices, template.groups, laws, cycle_ns, horizon_ns)
     count, positions = plan_sessions(*plan, np.empty(0, SESSION))
-    _check_size(positions)
+    longest = int(scenario.workload.output_tokens.max)
+    under_way = positions / max(count, 1) * len(devices)
+    device_s = 1e-9 * horizon_ns * len(devices)
+    needs = Needs(len(devices), count, positions, under_way, longest, device_s)
+    streamed = is_streamed(needs, whole)
     sessions = np.zeros(count, SESSION)
     plan_sessions(*plan, sessions)
-    return sessions, positions
+    if streamed:
+        sessions["offset"] = -1
+    return sessions
 
 
 def _open_sessions(
-    devices: npt.NDArray[Any], start_ns: IntArray, prompt: IntArray, length: IntArray
-) -> tuple[npt.NDArray[Any], int]:
-    """Sessions of an open loop, one for each device, and the positions of their streams."""
+    devices: npt.NDArray[Any],
+    start_ns: IntArray,
+    prompt: IntArray,
+    length: IntArray,
+    horizon_ns: int,
+    whole: bool | None,
+) -> npt.NDArray[Any]:
+    """Sessions of an open loop, one for each device."""
     count = len(devices)
+    ends = np.cumsum(length, dtype=np.int64)
+    positions, longest = (int(ends[-1]), int(length.max())) if count else (0, 0)
+    device_s = 1e-9 * float((horizon_ns - start_ns).sum(dtype=np.float64))
+    streamed = is_streamed(Needs(count, count, positions, 0.0, longest, device_s), whole)
     sessions = np.zeros(count, SESSION)
     sessions["device"] = np.arange(count)
     sessions["prompt"], sessions["length"], sessions["start_ns"] = prompt, length, start_ns
-    ends = np.cumsum(sessions["length"])
-    sessions["offset"] = ends - sessions["length"]
+    sessions["offset"] = -1 if streamed else ends - sessions["length"]
     devices["first_session"], devices["sessions"] = np.arange(count), 1
-    positions = int(ends[-1]) if count else 0
-    _check_size(positions)
-    return sessions, positions
-
-
-def _check_size(positions: int) -> None:
-    if positions > MAX_POSITIONS:
-        raise InputError(
-            f"world: more than {MAX_POSITIONS} token positions; allowed: fewer devices, a shorter horizon or "
-            "shorter outputs"
-        )
+    return sessions
 
 
 def _check_draw(scenario: Scenario, seed: int, devices: int | None) -> None:
@@ -237,22 +225,23 @@ def _draw_fleet(
     count: int,
     horizon_ns: int,
     begin_s: float,
-) -> tuple[npt.NDArray[Any], npt.NDArray[Any], int]:
-    """Devices (`count` in a closed loop), their sessions, and the positions of the streams of these."""
+    whole: bool | None,
+) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    """Devices (`count` in a closed loop) and their sessions; refused where they would not fit."""
     if template.arrivals is not None:
         start_ns = template.arrivals.draw_ns(seed, begin_s, horizon_ns)
         prompt, length = np.empty_like(start_ns), np.empty_like(start_ns)
         first_lengths(seed, template.laws.lengths[0], template.laws.lengths[1], prompt, length)
         fleet = template.devices(scenario, seed, len(start_ns), drawn)
-        return fleet, *_open_sessions(fleet, start_ns, prompt, length)
+        return fleet, _open_sessions(fleet, start_ns, prompt, length, horizon_ns, whole)
     if scenario.requests is not None:
         requests = scenario.requests
         early = slice(int(np.searchsorted(requests.arrival_ns, horizon_ns)))
         fleet = template.devices(scenario, seed, early.stop, drawn)
         columns = (requests.arrival_ns[early], requests.prompt_tokens[early], requests.output_tokens[early])
-        return fleet, *_open_sessions(fleet, *columns)
+        return fleet, _open_sessions(fleet, *columns, horizon_ns, whole)
     fleet = template.devices(scenario, seed, count, drawn)
-    return fleet, *_closed_sessions(scenario, template, seed, fleet, horizon_ns)
+    return fleet, _closed_sessions(scenario, template, seed, fleet, horizon_ns, whole)
 
 
 def draw_world(
@@ -261,6 +250,7 @@ def draw_world(
     devices: int | None = None,
     horizon_s: float | None = None,
     begin_s: float = 0.0,
+    whole: bool | None = None,
 ) -> World:
     """Draw the world of a scenario: fleet, sessions, token streams; link delays and server noise by address.
 
@@ -271,20 +261,18 @@ def draw_world(
     :param devices: instead of the scenario's (closed loop only)
     :param horizon_s: instead of the scenario's, s
     :param begin_s: where in the arrival profile the world starts, s (0 without a profile)
-    :raises InputError: a class that no device can hold, a seed or number of devices out of range
+    :param whole: hold all token streams (True), or none and draw them as they are needed (False); None: by
+    their size. A run is the same in every number.
+    :raises InputError: a class that no device can hold, a seed or number of devices out of range, a world
+    that would not fit into memory
     """
     _check_draw(scenario, seed, devices)
     template = template_of(scenario)
     horizon_ns = round(1e9 * (scenario.horizon_s if horizon_s is None else horizon_s))
     world, drawn = np.uint64(seed), draw_variant(scenario, seed)
     count = drawn.devices if devices is None else devices
-    fleet, sessions, positions = _draw_fleet(scenario, template, world, drawn, count, horizon_ns, begin_s)
-    accepts = np.empty(positions, np.uint8)
-    signals = np.empty((4, positions), np.float32)
-    off_signals = np.empty((4, positions), np.float32)
-    first = np.ascontiguousarray(fleet["first_session"])
+    fleet, sessions = _draw_fleet(scenario, template, world, drawn, count, horizon_ns, begin_s, whole)
     stream = shifted(template.laws.stream, drawn.acceptance_shift)
-    draw_streams(world, sessions, first, stream, accepts, signals, off_signals)
     groups = template.groups.copy()
     groups["devices"] = np.bincount(fleet["group"], minlength=GROUPS)
     if template.arrivals is not None:
@@ -301,8 +289,17 @@ def draw_world(
         up_ns=template.up_ns,
         down_ns=template.down_ns,
         refresh=template.refresh,
-        accepts=accepts,
+        accepts=np.empty(0, np.uint8),
         expected=template.expected,
     )
-    warmup_ns = round(1e9 * scenario.warmup())
-    return World(scenario, int(seed), horizon_ns, warmup_ns, arrays, signals, off_signals, scenario.refused)
+    if len(sessions) > 0 and sessions[0]["offset"] >= 0:
+        arrays = arrays._replace(accepts=draw_accepts(arrays, stream, np.arange(len(sessions))))
+    return World(
+        scenario=scenario,
+        seed=int(seed),
+        horizon_ns=horizon_ns,
+        warmup_ns=round(1e9 * scenario.warmup()),
+        arrays=arrays,
+        refused=scenario.refused,
+        stream=stream,
+    )

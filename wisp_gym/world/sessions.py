@@ -11,14 +11,12 @@ import numpy.typing as npt
 
 from wisp_gym._jit import compiled
 from wisp_gym.world.rng import CAUSE_LENGTH, CAUSE_START, CAUSE_THINK, key, normal, uniform
+from wisp_gym.world.size import MAX_SESSIONS
 
 if TYPE_CHECKING:
     from wisp_gym.scenario import LogNormal
 
 FloatArray = npt.NDArray[np.float64]
-
-MAX_POSITIONS = 100_000_000
-"""Most token positions of a world; at 33 bytes each they take 3.3 GB."""
 
 
 def lognormal_parameters(law: LogNormal) -> FloatArray:
@@ -98,7 +96,7 @@ def plan_sessions(
             positions += length
             count += 1
             index += 1
-            if positions > MAX_POSITIONS:
+            if count > MAX_SESSIONS:
                 return count, positions
         devices[d]["sessions"] = index
     return count, positions

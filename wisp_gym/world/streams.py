@@ -135,12 +135,15 @@ def draw_stream(
 ) -> None:
     """Fill one session's stream; the length is that of `accepts`. The law is in the module's docstring.
 
+    With signal arrays of length 0 only the agreements are drawn, in a third of the time.
+
     :param key: the session's key, `rng.key(seed, CAUSE_STREAM, device, session)`
     :param params: what `stream_params` made  # (14,)
     :param accepts: filled with 1 where draft and target agree, else 0  # (length,)
-    :param signals: filled with the draft's signals on the true prefix, rows as SIGNALS  # (4, length)
-    :param off_signals: filled with the signals after a round's first mismatch  # (4, length)
+    :param signals: filled with the draft's signals on the true prefix, rows as SIGNALS  # (4, length or 0)
+    :param off_signals: filled with the signals after a round's first mismatch  # (4, length or 0)
     """
+    shown = signals.shape[1] > 0
     session = params[_SESSION] * normal(key, _NUMBER_SESSION)
     tokens = params[_EASY_TOKENS] + params[_HARD_TOKENS]
     easy = uniform(key, _NUMBER_FIRST) * tokens < params[_HARD_TOKENS]  # turned over at position 0
@@ -156,10 +159,11 @@ def draw_stream(
         left -= 1.0
         logit = level + params[_FAST] * normal(key, at + _LANE_FAST)
         accepts[p] = 1 if uniform(key, at + _LANE_ACCEPT) < 1.0 / (1.0 + math.exp(-logit)) else 0
-        seen = params[_OFFSET] + params[_SCALE] * (logit + params[_BLUR] * normal(key, at + _LANE_BLUR))
-        _write_signals(signals, p, seen, params[_NOISE], bits(key, at + _LANE_SIGNALS))
-        off = params[_OFF_MEAN] + params[_OFF_SD] * normal(key, at + _LANE_OFF)
-        _write_signals(off_signals, p, off, params[_NOISE], bits(key, at + _LANE_OFF_SIGNALS))
+        if shown:
+            seen = params[_OFFSET] + params[_SCALE] * (logit + params[_BLUR] * normal(key, at + _LANE_BLUR))
+            _write_signals(signals, p, seen, params[_NOISE], bits(key, at + _LANE_SIGNALS))
+            off = params[_OFF_MEAN] + params[_OFF_SD] * normal(key, at + _LANE_OFF)
+            _write_signals(off_signals, p, off, params[_NOISE], bits(key, at + _LANE_OFF_SIGNALS))
 
 
 @compiled

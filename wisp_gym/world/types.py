@@ -46,7 +46,7 @@ DEVICE = np.dtype(
 SESSION = np.dtype(
     [
         ("device", "i8"),
-        ("offset", "i8"),  # where its token stream begins in the stream arrays
+        ("offset", "i8"),  # where its token stream begins in the stream arrays, -1 not drawn
         ("prompt", "i8"),  # tokens
         ("length", "i8"),  # output tokens
         ("think_ns", "i8"),  # pause before the next session of the device
@@ -96,18 +96,47 @@ class WorldArrays(NamedTuple):
     expected: npt.NDArray[np.float64]  # (33,) expected accepted tokens of a draft of k, from the profile
 
 
-@dataclass(frozen=True)
+class Signals:
+    """A field of World that is drawn when it is first read, unless it was given.
+
+    Signals take 32 of a position's 41 bytes, and no compiled rule reads them: it reads scores made of them.
+    """
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, world: World | None, owner: type) -> Any:
+        if world is None:
+            return None  # the default
+        if vars(world)[self.name] is None:
+            from wisp_gym.world.session_streams import whole_signals
+
+            both = whole_signals(world)
+            for name, drawn in zip(("signals", "off_signals"), both, strict=True):
+                if vars(world)[name] is None:
+                    vars(world)[name] = drawn
+        return vars(world)[self.name]
+
+    def __set__(self, world: World, value: npt.NDArray[np.float32] | None) -> None:
+        vars(world)[self.name] = value
+
+
+@dataclass(frozen=True, eq=False)
 class World:
     """Everything that is drawn before control: fleet, sessions, token streams, link delays, server noise.
+
+    A *streamed* world is one whose token streams are too many to hold: `arrays.accepts` is empty, and each
+    simulation draws the streams of the sessions under way (pipeline/stream_pool.py).
 
     :param scenario: what it was drawn from
     :param seed: the world seed
     :param horizon_ns: where it ends; :param warmup_ns: where counting begins
     :param arrays: what the compiled pipeline reads
-    :param signals: draft signals on the true prefix, rows confidence, entropy (nats), margin, spread  #
-    (4, positions)
-    :param off_signals: the same after a round's first mismatch  # (4, positions)
     :param refused: requests of a trace that could never fit the KV memory
+    :param stream: parameters of the law of its token streams  # (14,)
+    :param signals: draft signals on the true prefix, rows confidence, entropy (nats), margin, spread; drawn
+    when first read  # (4, positions)
+    :param off_signals: the same after a round's first mismatch  # (4, positions)
     """
 
     scenario: Scenario
@@ -115,11 +144,22 @@ class World:
     horizon_ns: int
     warmup_ns: int
     arrays: WorldArrays
-    signals: npt.NDArray[np.float32]
-    off_signals: npt.NDArray[np.float32]
     refused: int
+    stream: npt.NDArray[np.float64]
+    signals: Signals = Signals()
+    off_signals: Signals = Signals()
 
     @property
     def devices(self) -> int:
         """Number of devices."""
         return len(self.arrays.devices)
+
+    @property
+    def streamed(self) -> bool:
+        """Whether its token streams are drawn piece by piece as they are needed."""
+        return len(self.arrays.sessions) > 0 and len(self.arrays.accepts) == 0
+
+    @property
+    def signals_given(self) -> bool:
+        """Whether signals are there: given, or drawn because they were read."""
+        return vars(self)["signals"] is not None
