@@ -82,6 +82,7 @@ class Bank(NamedTuple):
     requests: npt.NDArray[Any]  # (n, devices)
     waiting: npt.NDArray[np.int64]  # (n, devices)
     ready: npt.NDArray[np.int64]  # (n, devices)
+    holders: npt.NDArray[np.int64]  # (n, devices)
     events: npt.NDArray[np.int64]  # (n, events, 3)
     batch: npt.NDArray[np.int64]  # (n, max_batch)
     picks: npt.NDArray[np.int64]  # (n, devices + 1)
@@ -148,6 +149,7 @@ def state_of(bank: Bank, i: int) -> State:
         bank.requests[i, :devices],
         bank.waiting[i, :devices],
         bank.ready[i, :devices],
+        bank.holders[i, :devices],
         bank.events[i, : row["events"]],
         bank.batch[i],
         bank.picks[i, : devices + 1],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,9 @@ from wisp_gym.envs.bank import ROW, Bank
 from wisp_gym.envs.episode import Begun
 from wisp_gym.envs.observation import SUMS
 from wisp_gym.envs.reward import counts_now
+from wisp_gym.errors import InputError
 from wisp_gym.pipeline.state import State
+from wisp_gym.world.size import MEMORY_LIMIT
 from wisp_gym.world.types import GROUPS, WorldArrays
 
 Array = npt.NDArray[Any]
@@ -27,7 +30,8 @@ _COPIED = tuple(name for name in ROW_FIELDS if name not in ("rows", "log"))
 
 _LENGTH = (
     dict.fromkeys(
-        ("world_devices", "devices", "requests", "waiting", "ready", "heap", "phase", "rank"), ("devices", 0)
+        ("world_devices", "devices", "requests", "waiting", "ready", "holders", "heap", "phase", "rank"),
+        ("devices", 0),
     )
     | {"picks": ("devices", 1), "events": ("events", 0)}
     | dict.fromkeys(("sessions", "outcomes"), ("sessions", 0))
@@ -121,15 +125,17 @@ class Stack:
         for kind, least in needed.items():
             if least > self.room[kind]:
                 self.room[kind] = int(_HEADROOM * least) + 1
+        shapes = {name: self._shape(name, parts[name]) for name in _COPIED}
+        size = sum(math.prod(shape) * parts[name].itemsize for name, shape in shapes.items())
+        if size > MEMORY_LIMIT:
+            raise InputError(
+                f"{self.count} environments of {needed['devices']} devices and {needed['positions']} token "
+                f"positions take {size / 2**30:.1f} GiB; allowed: {MEMORY_LIMIT / 2**30:g} GiB: fewer "
+                "copies, a shorter episode_s or fewer devices"
+            )
         fields: dict[str, Any] = {"rows": np.zeros(self.count, ROW)}
         fields["log"] = np.zeros((self.count, 0, parts["log"].shape[1]), np.int64)
-        for name in _COPIED:
-            part = parts[name]
-            shape = part.shape
-            if name in _LENGTH:
-                kind, more = _LENGTH[name]
-                shape = (self.room[kind] + more, *part.shape[1:])
-            fields[name] = np.zeros((self.count, *shape), part.dtype)
+        fields |= {name: np.zeros(shape, parts[name].dtype) for name, shape in shapes.items()}
         if self.bank is not None:
             for name in ("rows", *_COPIED):
                 kept = getattr(self.bank, name)
@@ -139,6 +145,13 @@ class Stack:
         for i, begun in enumerate(self.begun):
             if begun is not None:
                 self._settle_in(i)
+
+    def _shape(self, name: str, part: Array) -> tuple[int, ...]:
+        """Return the shape of a field with room for every row."""
+        if name not in _LENGTH:
+            return (self.count, *part.shape)
+        kind, more = _LENGTH[name]
+        return (self.count, self.room[kind] + more, *part.shape[1:])
 
     def _settle_in(self, i: int) -> None:
         """Let row i's simulation and observer work on the row's arrays."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -34,30 +34,48 @@ def draw(spec: RowSpec) -> World:
     return draw_world(spec.scenario, world_seed(spec.split, spec.seed))
 
 
-def evaluate_row(spec: RowSpec, resolve: Resolve, world: World | None = None) -> Row:
+def evaluate_row(
+    spec: RowSpec,
+    resolve: Resolve,
+    world: World | None = None,
+    progress: Callable[[float], None] | None = None,
+) -> Row:
     """Run one policy through one world and measure it. A pure function of the specification.
 
     :param spec: what to run
     :param resolve: turns the controller's name into a policy of its own, so that rows share no state
     :param world: the specification's world where it is at hand already; it is not changed
+    :param progress: told now and then, in a long world, which share of it has passed
     :raises InputError: the controller's name is unknown
     """
     world = draw(spec) if world is None else world
     policy = resolve(spec.controller)
     simulation = Simulation(world, policy, policy_seed=spec.seed)
-    simulation.run()
+    simulation.run(progress if world.streamed else None)
     window_s = (world.warmup_ns * _S_PER_NS, world.horizon_ns * _S_PER_NS)
     return Row(spec.policy, policy.name, spec.seed, window_s, measure(simulation))
 
 
-def evaluate_world(specs: Sequence[RowSpec], resolve: Resolve) -> list[Row]:
+def evaluate_world(
+    specs: Sequence[RowSpec], resolve: Resolve, progress: Callable[[float], None] | None = None
+) -> list[Row]:
     """Run several policies through one world, drawn once.
 
     :param specs: of the same scenario, split and seed
     :param resolve: as for `evaluate_row`
+    :param progress: told now and then, in a long world, how many rows are done, shares of a row included
     """
     world = draw(specs[0])
-    return [evaluate_row(spec, resolve, world) for spec in specs]
+    rows: list[Row] = []
+    for spec in specs:
+        told = None if progress is None else partial(_add_share, progress, len(rows))
+        rows.append(evaluate_row(spec, resolve, world, told))
+    return rows
+
+
+def _add_share(progress: Callable[[float], None], rows: int, share: float) -> None:
+    """Tell of so many rows and a share of the next."""
+    progress(rows + share)
 
 
 def evaluate_worlds(
@@ -74,30 +92,37 @@ def evaluate_worlds(
     :param worlds: specifications by world
     :param resolve: as for `evaluate_row`
     :param jobs: processes at most
-    :param progress: called after every world
+    :param progress: called after every world, and within a long one
     """
     total = sum(len(specs) for specs in worlds)
     rows: list[Row] = []
-    for done in _batches(worlds, resolve, jobs):
+
+    def within(done: float) -> None:
+        if progress is not None:
+            progress(len(rows) + done, total)
+
+    for done in _batches(worlds, resolve, jobs, within):
         rows.extend(done)
         if progress is not None:
             progress(len(rows), total)
     return rows
 
 
-def _batches(worlds: Sequence[Sequence[RowSpec]], resolve: Resolve, jobs: int) -> Iterator[list[Row]]:
-    """Yield the rows of each world in order."""
+def _batches(
+    worlds: Sequence[Sequence[RowSpec]], resolve: Resolve, jobs: int, within: Callable[[float], None]
+) -> Iterator[list[Row]]:
+    """Yield the rows of each world in order; `within` is told how far a long world is that runs here."""
     if not worlds:
         return
     started = time.perf_counter()
-    yield evaluate_world(worlds[0], resolve)
+    yield evaluate_world(worlds[0], resolve, within)
     each_s = time.perf_counter() - started
     rest = worlds[1:]
     processes = _processes(len(rest), each_s, jobs)
     if processes > 1:
         yield from _spread(rest, resolve, processes)
     else:
-        yield from (evaluate_world(specs, resolve) for specs in rest)
+        yield from (evaluate_world(specs, resolve, within) for specs in rest)
 
 
 def _processes(worlds: int, each_s: float, jobs: int) -> int:

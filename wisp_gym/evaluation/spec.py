@@ -19,8 +19,8 @@ Resolve = Callable[[str], "Policy"]
 Candidates = Callable[[str], tuple[str, ...]]
 """The names that a name stands for: itself, or several from which the best is chosen on training worlds."""
 
-Progress = Callable[[int, int], None]
-"""Told how many rows are done, and of how many."""
+Progress = Callable[[float, int], None]
+"""Told how many rows are done, and of how many; in a long run, shares of a row too."""
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,30 @@ def hold(state: State, d: int, tokens: int) -> None:
     totals["kv_ns"] += float(clock["kv_used"]) * (now_ns - totals["kv_since_ns"])
     totals["kv_since_ns"] = now_ns
     clock["kv_used"] += tokens - mine["held"]
+    if mine["held"] == 0 and tokens > 0:
+        become_holder(state, d)
+    elif mine["held"] > 0 and tokens == 0:
+        stop_holding(state, d)
     mine["held"] = tokens
+
+
+@kernel
+def become_holder(state: State, d: int) -> None:
+    """List a device among those that hold memory, so that a victim is found without asking all others."""
+    clock = state.clock[0]
+    state.holders[clock["holding"]] = d
+    state.devices[d]["holder"] = clock["holding"]
+    clock["holding"] += 1
+
+
+@kernel
+def stop_holding(state: State, d: int) -> None:
+    """Take a device off that list; the last one gets its place."""
+    clock = state.clock[0]
+    clock["holding"] -= 1
+    last, place = state.holders[clock["holding"]], state.devices[d]["holder"]
+    state.holders[place] = last
+    state.devices[last]["holder"] = place
 
 
 @kernel
@@ -45,12 +68,13 @@ def next_victim(state: State, youngest: bool) -> int:
     """
     victim = -1
     best = 0
-    for d in range(len(state.devices)):
+    for i in range(state.clock[0]["holding"]):
+        d = state.holders[i]
         mine = state.devices[d]
-        if mine["held"] == 0 or mine["phase"] == VERIFYING:
+        if mine["phase"] == VERIFYING:
             continue
         age = -mine["admitted_ns"] if youngest else mine["served_ns"]
-        if victim < 0 or age < best:
+        if victim < 0 or age < best or (age == best and d < victim):
             victim, best = d, age
     return victim
 

@@ -4,6 +4,7 @@ is Python's."""
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -68,6 +69,9 @@ EXPECTED = {
 
 _EMPTY = np.empty(0, np.float32)
 
+PROGRESS_STEPS = 100
+"""How often a run tells of its progress, if it is to."""
+
 
 def scenario_estimator(world: World) -> npt.NDArray[np.float64]:
     """Return WISP's verification time estimator, ns: that of the scenario's file, else fitted once per
@@ -104,8 +108,8 @@ class Simulation:
     :param log_s: of them, keep those of the last seconds at least (and how things stood before), so that a
     long run's log does not grow for ever; None keeps all
 
-    `run()` goes to the horizon; `until(t)` to a time. The state is `self.state`; the world as the kernel reads
-    it is `self.arrays`, the world's own arrays but for the token streams of a streamed world.
+    `run()` goes to the horizon; `until(t)` to a time. The state is `self.state`; `self.arrays` is the world
+    as the kernel reads it: its own arrays, but for the token streams of a streamed world.
     """
 
     def __init__(
@@ -144,12 +148,20 @@ class Simulation:
         """The event log so far.  Columns: time_ns, kind, device, session, a, b, c, d  # (rows, 8)"""
         return self.state.log[: int(self.state.clock[0]["logged"])]
 
-    def run(self) -> Simulation:
+    def run(self, progress: Callable[[float], None] | None = None) -> Simulation:
         """Run to the horizon and return this object; the state at the end of the warm-up is kept for the
-        metrics."""
+        metrics.
+
+        :param progress: told now and then which share of the simulated time has passed
+        """
         if self.now_ns < self.world.warmup_ns:
             self.until(self.world.warmup_ns)
         self.mark_window()
+        if progress is not None:
+            since_ns, left_ns = self.now_ns, self.world.horizon_ns - self.now_ns
+            for step in range(1, PROGRESS_STEPS):
+                progress(self.now_ns / self.world.horizon_ns)
+                self.until(since_ns + left_ns * step // PROGRESS_STEPS)
         self.until(self.world.horizon_ns)
         self.settle()
         return self

@@ -37,6 +37,7 @@ DEVICE_STATE = np.dtype(
         ("accepted", "i8"),  # of them the target will accept (known to nobody before the pass)
         ("cached", "i8"),  # tokens of the session in KV memory
         ("held", "i8"),  # KV tokens it holds, draft included
+        ("holder", "i8"),  # its place in `holders` while it holds any
         ("served_ns", "i8"),  # when it was last in a pass, -1 never
         ("admitted_ns", "i8"),  # when it last turned warm, -1 cold
         ("prefilled_ns", "i8"),  # when the device has prefilled the prompt
@@ -147,6 +148,7 @@ CLOCK = np.dtype(
         ("dry", "i8"),  # 1 when a session is under way whose token stream is not there (stream_pool.py)
         ("events", "i8"),  # entries of the event heap
         ("kv_used", "i8"),  # tokens
+        ("holding", "i8"),  # devices that hold KV memory
         ("logged", "i8"),  # rows of the event log
         ("log_on", "i8"),
         ("agreed", "f8"),  # goodput: drafted tokens that agreed, of late
@@ -174,6 +176,7 @@ class State(NamedTuple):
     requests: npt.NDArray[Any]  # (devices,) REQUEST, valid while queued
     waiting: npt.NDArray[np.int64]  # (devices,) devices in the queue
     ready: npt.NDArray[np.int64]  # (devices,) devices about to begin a round
+    holders: npt.NDArray[np.int64]  # (devices,) devices that hold KV memory, in no order
     events: npt.NDArray[np.int64]  # (capacity, 3) heap of time, key, tokens
     batch: npt.NDArray[np.int64]  # (max_batch,) members of the running pass
     picks: npt.NDArray[np.int64]  # (devices,) a Python scheduler's choice; picks[0] of a drafter's: cap
@@ -225,6 +228,7 @@ def new_state(
         requests=np.zeros(devices, REQUEST),
         waiting=np.zeros(devices, np.int64),
         ready=np.zeros(devices, np.int64),
+        holders=np.zeros(devices, np.int64),
         events=np.zeros((2 * devices + 64, 3), np.int64),
         batch=np.zeros(int(world.server[0]["max_batch"]), np.int64),
         picks=np.zeros(devices + 1, np.int64),

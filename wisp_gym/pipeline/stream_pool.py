@@ -1,10 +1,10 @@
 """The token streams of a streamed world: those of the sessions under way, and of the next to come.
 
-A stream is a function of (seed, device, session), so it can be drawn whenever it is wanted. When a session's
-prompt reaches the server and its stream is not there, the kernel stops; the pool then forgets the streams of
-finished sessions, draws those that will be wanted soon, and lays all of them end to end. Sessions are drawn in
-such numbers that this happens rarely. What the pool holds depends on how many sessions are under way, not on
-how long the world is.
+A stream is a function of (seed, device, session), so it can be drawn whenever it is wanted. When a prompt
+reaches the server and its session's stream is not there, the kernel stops; the pool then forgets the streams
+of finished sessions, draws those that will be wanted soon, and lays all of them end to end. So many are drawn
+that this happens rarely. What the pool holds depends on how many sessions are under way, not on how long the
+world is.
 """
 
 from __future__ import annotations

@@ -17,6 +17,9 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Rate = Annotated[float, Field(ge=0.001, le=1000)]
 
 MAX_DEVICES = 65_536
+MAX_ARRIVALS = 1_000_000
+"""Most devices of a closed loop, and of an open loop, in which each arrival has its own."""
+
 DeviceCount = Annotated[int, Field(ge=1, le=MAX_DEVICES)]
 Shift = Annotated[float, Field(ge=-5, le=5)]
 
@@ -121,7 +124,7 @@ class Fleet(Checked):
         themselves.
     """
 
-    devices: int = Field(ge=1, le=MAX_DEVICES)
+    devices: int = Field(ge=1, le=MAX_ARRIVALS)
     draft: Name
     mix: tuple[DeviceShare, ...] = Field(min_length=1, max_length=16)
     networks: tuple[NetworkShare, ...] = Field(min_length=1, max_length=16)
@@ -283,6 +286,10 @@ class ScenarioFile(Checked):
     @model_validator(mode="after")
     def _check(self) -> ScenarioFile:
         ranges, fleet = self.ranges, self.fleet
+        if self.workload.kind == "closed" and fleet.devices > MAX_DEVICES:
+            raise ValueError(
+                f"fleet.devices = {fleet.devices}: must be less than or equal to {MAX_DEVICES} (closed loop)"
+            )
         counts = {
             "class_weights": len(self.classes.rates_tps),
             "mix_weights": len(fleet.mix),

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from wisp_gym.errors import InputError
 from wisp_gym.scenario import Scenario
+from wisp_gym.scenario.schema import MAX_DEVICES
 from wisp_gym.world.arrivals import Arrivals, first_lengths
 from wisp_gym.world.fleet import Laws, assign_groups, cannot_hold, draw_devices, slowest_speeds
 from wisp_gym.world.network import link_tables
@@ -18,7 +19,7 @@ from wisp_gym.world.rng import normal_quantile
 from wisp_gym.world.server import pass_curve_ns, server_record
 from wisp_gym.world.session_streams import draw_accepts
 from wisp_gym.world.sessions import lognormal_parameters, plan_sessions
-from wisp_gym.world.size import Needs, is_streamed
+from wisp_gym.world.size import Needs, check_device_seconds, is_streamed
 from wisp_gym.world.streams import shifted, stream_params
 from wisp_gym.world.types import CELLS, DEVICE, GROUP, GROUPS, NO_LEAD_NS, SESSION, World, WorldArrays
 
@@ -27,9 +28,6 @@ SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.integer[Any]]
-
-MAX_DEVICES = 65_536
-"""Largest fleet, as in a scenario file."""
 
 
 def world_seed(split: Split, seed: int, environment: int = 0, episode: int = 0) -> int:
@@ -168,14 +166,14 @@ def _closed_sessions(
     whole: bool | None,
 ) -> npt.NDArray[Any]:
     """Sessions of a closed loop."""
+    check_device_seconds(1e-9 * horizon_ns * len(devices))
     cycle_ns = session_cycle_ns(scenario, template.groups)
     laws = template.laws.lengths
     plan = (seed, devices, template.groups, laws, cycle_ns, horizon_ns)
     count, positions = plan_sessions(*plan, np.empty(0, SESSION))
     longest = int(scenario.workload.output_tokens.max)
     under_way = positions / max(count, 1) * len(devices)
-    device_s = 1e-9 * horizon_ns * len(devices)
-    needs = Needs(len(devices), count, positions, under_way, longest, device_s)
+    needs = Needs(len(devices), count, positions, under_way, longest)
     streamed = is_streamed(needs, whole)
     sessions = np.zeros(count, SESSION)
     plan_sessions(*plan, sessions)
@@ -196,8 +194,8 @@ def _open_sessions(
     count = len(devices)
     ends = np.cumsum(length, dtype=np.int64)
     positions, longest = (int(ends[-1]), int(length.max())) if count else (0, 0)
-    device_s = 1e-9 * float((horizon_ns - start_ns).sum(dtype=np.float64))
-    streamed = is_streamed(Needs(count, count, positions, 0.0, longest, device_s), whole)
+    check_device_seconds(1e-9 * float((horizon_ns - start_ns).sum(dtype=np.float64)))
+    streamed = is_streamed(Needs(count, count, positions, 0.0, longest), whole)
     sessions = np.zeros(count, SESSION)
     sessions["device"] = np.arange(count)
     sessions["prompt"], sessions["length"], sessions["start_ns"] = prompt, length, start_ns

@@ -54,7 +54,6 @@ class Needs(NamedTuple):
     positions: int  # of all token streams
     under_way: float  # of them in sessions that are under way together, at the least
     longest: int  # output of a session, tokens
-    device_s: float  # seconds that devices can spend in sessions, all together
 
 
 def run_bytes(needs: Needs, streamed: bool) -> float:
@@ -90,16 +89,23 @@ def is_streamed(needs: Needs, whole: bool | None) -> bool:
             f"world: {held:.0f} token positions, held at once; allowed: at most {MAX_POSITIONS}: fewer "
             "devices, a shorter horizon or shorter outputs"
         )
-    bytes_needed = run_bytes(needs, streamed)
-    if bytes_needed > MEMORY_LIMIT:
+    gib = run_bytes(needs, streamed) / 2**30
+    if gib > MEMORY_LIMIT / 2**30:
         raise InputError(
-            f"world: {needs.devices} devices and {needs.sessions} sessions take about "
-            f"{bytes_needed / 2**30:.1f} GiB; allowed: {MEMORY_LIMIT / 2**30:g} GiB: fewer devices, a shorter "
-            "horizon or longer sessions"
-        )
-    if needs.device_s > MAX_DEVICE_S:
-        raise InputError(
-            f"world: {needs.device_s:.3g} device-seconds; allowed: at most {MAX_DEVICE_S:g}, which the counters "
-            "hold: fewer devices or a shorter horizon"
+            f"world: {needs.devices} devices and {needs.sessions} sessions take about {gib:.1f} GiB; "
+            f"allowed: {MEMORY_LIMIT / 2**30:g} GiB: fewer devices, a shorter horizon or longer sessions"
         )
     return streamed
+
+
+def check_device_seconds(device_s: float) -> None:
+    """Refuse a world in which devices can spend more time in sessions than the counters hold.
+
+    :param device_s: most seconds that they can, all together
+    :raises InputError: too many
+    """
+    if device_s > MAX_DEVICE_S:
+        raise InputError(
+            f"world: {device_s:.3g} device-seconds; allowed: at most {MAX_DEVICE_S:g}, as the counters hold "
+            "no more: fewer devices or a shorter horizon"
+        )
