@@ -17,13 +17,14 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import BrokenExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wisp_gym.command_line import OneLineParser, listed, parser, seed_list
-from wisp_gym.errors import InputError
+from wisp_gym.errors import InputError, told
+from wisp_gym.signals import endings, exit_code, leave
 
 if TYPE_CHECKING:
     from wisp_gym.evaluation import Progress
@@ -35,11 +36,13 @@ __all__ = [
     "OneLineParser",
     "main",
     "progress_bar",
+    "say",
     "seed_list",
     "show",
 ]
 
 FAILED, INPUT_ERROR, INTERRUPTED = 1, 2, 130
+LOAD_PARTIAL = ("capacity.partial.csv", "loads.partial.csv", "grid.partial.csv")
 
 
 def check_together(options: argparse.Namespace) -> None:
@@ -115,25 +118,26 @@ def run(options: argparse.Namespace, command: Sequence[str]) -> str:
     if options.trace_out is not None:
         traced = evaluation.check_trace(options.trace_out, options.trace_window, loaded)
     jobs = options.jobs or evaluation.usable_cores()
-    with progress_bar() as progress:
-        comparison = evaluation.compare(
-            loaded,
-            options.policy,
-            options.seeds or seed_list("5"),
-            resolve,
-            candidates,
-            jobs=jobs,
-            progress=progress,
-        )
-    table = evaluation.render(comparison, options.per_class)
-    shown, also = "", None
-    if traced is not None:
-        also = evaluation.trace_file(comparison, options.trace_out, traced, resolve)
-        shown = (
-            f"\n{options.trace_out} shows {traced[0]:g} to {traced[1]:g} s of seed {comparison.seeds[0]}: "
-            "open it in ui.perfetto.dev"
-        )
-    evaluation.save(comparison, folder, resolve, command, jobs, started, also)
+    with evaluation.held(folder, evaluation.FILES):
+        with progress_bar() as progress:
+            comparison = evaluation.compare(
+                loaded,
+                options.policy,
+                options.seeds or seed_list("5"),
+                resolve,
+                candidates,
+                jobs=jobs,
+                progress=progress,
+            )
+        table = evaluation.render(comparison, options.per_class)
+        shown, also = "", None
+        if traced is not None:
+            also = evaluation.trace_file(comparison, options.trace_out, traced, resolve)
+            shown = (
+                f"\n{options.trace_out} shows {traced[0]:g} to {traced[1]:g} s "
+                f"of seed {comparison.seeds[0]}: open it in ui.perfetto.dev"
+            )
+        evaluation.save(comparison, folder, resolve, command, jobs, started, also)
     drawn = f"\n{draw(folder)}" if options.plot else ""
     return f"{table}\n\nmetrics.csv, summary.json and manifest.json are in {folder}{shown}{drawn}"
 
@@ -154,10 +158,12 @@ def run_loads(options: argparse.Namespace, command: Sequence[str]) -> str:
     folder = options.out or evaluation.default_folder(
         loaded.name, [what, *options.policy, *(options.kinds or []), *changes]
     )
-    evaluation.check_writable(folder, ("capacity.csv", "capacity.json", "loads.csv", "manifest.json"))
+    names = ("capacity.csv", "capacity.json", "loads.csv", "manifest.json")
+    evaluation.check_writable(folder, names)
     jobs = options.jobs or evaluation.usable_cores()
     who, seeds = (options.policy, kinds), options.seeds or seed_list("5")
-    with kept_when_interrupted(folder), progress_bar() as progress:
+    held = evaluation.held(folder, (*names, *LOAD_PARTIAL))
+    with held, kept_when_interrupted(folder), progress_bar() as progress:
         place = evaluation.Workplace(folder, jobs, progress)
         if options.capacity:
             study = evaluation.measure_capacity(loaded, *who, seeds, resolve, candidates, place)
@@ -176,9 +182,10 @@ def kept_when_interrupted(folder: Path) -> Iterator[None]:
     """Let an interrupt say where finished rows are kept, if there are any."""
     try:
         yield
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interrupt:
         kept = f"finished rows are kept in {folder}; the same command goes on from there"
-        raise KeyboardInterrupt(kept if list(folder.glob("*.partial.csv")) else "") from None
+        interrupt.args = (kept,) if list(folder.glob("*.partial.csv")) else ()
+        raise
 
 
 def run_grid(options: argparse.Namespace, command: Sequence[str]) -> str:
@@ -195,7 +202,8 @@ def run_grid(options: argparse.Namespace, command: Sequence[str]) -> str:
     folder = options.out or evaluation.default_folder(loaded.name, ["grid", *narrowed, *changes])
     evaluation.check_writable(folder, evaluation.GRID_FILES)
     jobs = options.jobs or evaluation.usable_cores()
-    with kept_when_interrupted(folder), progress_bar() as progress:
+    held = evaluation.held(folder, (*evaluation.GRID_FILES, *LOAD_PARTIAL))
+    with held, kept_when_interrupted(folder), progress_bar() as progress:
         place = evaluation.Workplace(folder, jobs, progress)
         seeds = options.seeds or seed_list("5")
         grid = evaluation.measure_grid(loaded, drafters, schedulers, seeds, resolve, place)
@@ -234,7 +242,7 @@ def tune(options: argparse.Namespace) -> str:
 @contextmanager
 def progress_bar() -> Iterator[Progress | None]:
     """Show a bar of rows done on standard error, where that is a terminal."""
-    if not sys.stderr.isatty():
+    if sys.stderr is None or not sys.stderr.isatty():
         yield None
         return
     from rich.console import Console
@@ -247,34 +255,60 @@ def progress_bar() -> Iterator[Progress | None]:
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
-def show(text: str) -> None:
-    """Print, to a reader that may have left (as `head` does)."""
+def show(text: str) -> bool:
+    """Print, to a reader that may have left (as `head` does) or have no space; return whether that went well.
+
+    A reader that has left has read enough; one without space is told on standard error.
+    """
     try:
         print(text, flush=True)
-    except BrokenPipeError:
+    except OSError as error:
+        # The same at exit, when Python writes out what it still holds.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):
+            say(f"error: standard output: {told(error)}")
+            return False
+    return True
+
+
+def say(line: str) -> None:
+    """Print a line on standard error, if anybody is there."""
+    with suppress(OSError):
+        if sys.stderr is not None:
+            print(line, file=sys.stderr, flush=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
     words = sys.argv[1:] if arguments is None else list(arguments)
-    options = parser(__doc__ or "").parse_args(words)
+    with endings():
+        try:
+            options = parser(__doc__ or "").parse_args(words)
+            return answer(options, ["evaluate.py", *words])
+        except KeyboardInterrupt as interrupt:
+            say(f"interrupted: {str(interrupt) or 'nothing has been written'}")
+            return exit_code(interrupt)
+
+
+def answer(options: argparse.Namespace, command: Sequence[str]) -> int:
+    """Do what was asked for, show it or say what went wrong; return the exit code."""
+    many = options.capacity or options.grid or options.loads is not None
+    left = "only finished rows have been kept" if many else "nothing has been written"
     try:
-        text = run(options, ["evaluate.py", *words])
+        text = run(options, command)
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
+        say(f"error: {error}")
         return INPUT_ERROR
-    except KeyboardInterrupt as interrupt:
-        print(f"interrupted: {str(interrupt) or 'nothing has been written'}", file=sys.stderr)
-        return INTERRUPTED
-    except (OSError, BrokenExecutor) as error:
-        many = options.capacity or options.grid or options.loads is not None
-        left = "only finished rows have been kept" if many else "nothing has been written"
-        print(f"error: {type(error).__name__}: {error}; {left}", file=sys.stderr)
+    except OSError as error:
+        say(f"error: {told(error)}; {left}")
+        return INPUT_ERROR
+    except BrokenExecutor as error:
+        say(f"error: {error}; {left}")
         return FAILED
-    show(text)
-    return 0
+    return 0 if show(text) else INPUT_ERROR
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    leave()
+    sys.exit(code)
