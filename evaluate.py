@@ -24,10 +24,11 @@ from typing import TYPE_CHECKING
 
 from wisp_gym.command_line import OneLineParser, listed, parser, seed_list
 from wisp_gym.errors import InputError, told
-from wisp_gym.signals import endings, exit_code, leave
+from wisp_gym.signals import endings, exit_code, importing, leave
 
 if TYPE_CHECKING:
     from wisp_gym.evaluation import Progress
+    from wisp_gym.scenario import Scenario
 
 __all__ = [
     "FAILED",
@@ -107,13 +108,15 @@ def run(options: argparse.Namespace, command: Sequence[str]) -> str:
     if options.tune:
         return tune(options)
     started = datetime.now(UTC)
-    from baselines import candidates, resolve
-    from wisp_gym import evaluation, scenario
+    with importing():
+        from baselines import candidates, resolve
+        from wisp_gym import evaluation, scenario
 
     changes = overrides(options)
     loaded = scenario.load(options.scenario, changes)
     folder = options.out or evaluation.default_folder(loaded.name, [*options.policy, *changes])
     evaluation.check_writable(folder)
+    check_record_place(loaded, options.policy)
     traced = None
     if options.trace_out is not None:
         traced = evaluation.check_trace(options.trace_out, options.trace_window, loaded)
@@ -142,11 +145,25 @@ def run(options: argparse.Namespace, command: Sequence[str]) -> str:
     return f"{table}\n\nmetrics.csv, summary.json and manifest.json are in {folder}{shown}{drawn}"
 
 
+def check_record_place(loaded: Scenario, policies: Sequence[str]) -> None:
+    """Make sure, before any work, that what `tuned` finds can be kept where it is looked for.
+
+    :raises InputError: it cannot
+    """
+    from wisp_gym import evaluation
+    from wisp_gym.evaluation.bounds import BOUNDS
+
+    record = evaluation.TUNED_FOLDER / evaluation.record_name(loaded)
+    if set(BOUNDS) & set(policies) and not record.exists():
+        evaluation.check_writable(evaluation.TUNED_FOLDER, (), "the record behind `tuned`:")
+
+
 def run_loads(options: argparse.Namespace, command: Sequence[str]) -> str:
     """Find capacities, or compare at several loads; save, and return what to show."""
     started = datetime.now(UTC)
-    from baselines import candidates, resolve
-    from wisp_gym import evaluation, scenario
+    with importing():
+        from baselines import candidates, resolve
+        from wisp_gym import evaluation, scenario
 
     changes = overrides(options)
     loaded = scenario.load(options.scenario, changes)
@@ -191,8 +208,9 @@ def kept_when_interrupted(folder: Path) -> Iterator[None]:
 def run_grid(options: argparse.Namespace, command: Sequence[str]) -> str:
     """Run every drafter with every scheduler; save, and return what to show."""
     started = datetime.now(UTC)
-    from baselines import drafter_names, resolve, scheduler_names
-    from wisp_gym import evaluation, scenario
+    with importing():
+        from baselines import drafter_names, resolve, scheduler_names
+        from wisp_gym import evaluation, scenario
 
     changes = overrides(options)
     loaded = scenario.load(options.scenario, changes)
@@ -215,7 +233,8 @@ def run_grid(options: argparse.Namespace, command: Sequence[str]) -> str:
 
 def draw(folder: Path) -> str:
     """Draw the plots of a folder of results and say where they are."""
-    from wisp_gym.evaluation import plots
+    with importing():
+        from wisp_gym.evaluation import plots
 
     try:
         drawn = plots.draw(folder)
@@ -227,7 +246,8 @@ def draw(folder: Path) -> str:
 
 def tune(options: argparse.Namespace) -> str:
     """Search the best constant action, store the record, and return what to show."""
-    from wisp_gym import evaluation, scenario
+    with importing():
+        from wisp_gym import evaluation, scenario
 
     loaded = scenario.load(options.scenario, overrides(options))
     tuning = evaluation.default_tuning(loaded, options.seeds)

@@ -18,9 +18,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from evaluate import FAILED, INPUT_ERROR, INTERRUPTED, OneLineParser, progress_bar, say, show
+from evaluate import (
+    FAILED,
+    INPUT_ERROR,
+    INTERRUPTED,
+    OneLineParser,
+    check_record_place,
+    progress_bar,
+    say,
+    show,
+)
 from wisp_gym.errors import InputError, told
-from wisp_gym.signals import endings, exit_code, leave
+from wisp_gym.signals import endings, exit_code, importing, leave
 
 if TYPE_CHECKING:
     from agents.several import Outcome
@@ -121,25 +130,29 @@ def new_runs(options: argparse.Namespace) -> list[TrainingRun]:
 
     :raises InputError: for the first thing that is wrong
     """
-    from agents.files import check_folder
-    from agents.settings import load_settings
-    from wisp_gym import scenario
+    with importing():
+        from agents.files import check_folder
+        from agents.settings import load_settings
+        from wisp_gym import scenario
 
     agent, world = options.agent or "ppo", options.scenario or "fleet-mix"
     shortcuts = {"timesteps": options.timesteps, "environments": options.envs}
     changes = [f"{key}={value}" for key, value in shortcuts.items() if value is not None]
     settings = load_settings(agent, [*(options.agent_set or ()), *changes])
     overrides = tuple(options.overrides or ())
-    scenario.load(world, overrides)
+    loaded = scenario.load(world, overrides)
     first = options.seed or 0
     seeds = range(first, first + (options.seeds or 1))
     folders = [folder_of(options, agent, world, seed) for seed in seeds]
     for folder in folders:
         check_folder(folder, bool(options.overwrite))
-
-    from agents.training import TrainingRun
-
     table = TABLE_WORLDS if options.validation_seeds is None else options.validation_seeds
+    with importing():
+        from agents.comparison import BASELINES
+        from agents.training import TrainingRun
+
+    if table:
+        check_record_place(loaded, BASELINES)
     return [
         TrainingRun(settings, world, overrides, seed, folder, table)
         for seed, folder in zip(seeds, folders, strict=True)
@@ -164,8 +177,9 @@ def interrupted_run(options: argparse.Namespace) -> TrainingRun:
         option = RUN_OPTIONS[next(iter(given))]
         raise InputError(f"{option} with --resume: a run keeps what it was started with; leave {option} out")
 
-    from agents.files import check_resumable
-    from agents.training import resumed
+    with importing():
+        from agents.files import check_resumable
+        from agents.training import resumed
 
     run = resumed(options.resume, options.validation_seeds)
     check_resumable(options.resume)

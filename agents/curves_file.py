@@ -12,6 +12,7 @@ import socket
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -84,7 +85,8 @@ class CurvesFile(KVWriter):
     def close(self) -> None:
         """Close the file."""
         if self._file is not None:
-            self._file.close()
+            with suppress(OSError):
+                self._file.close()
             self._file = None
 
     def _add(self, event: Any) -> None:
@@ -94,15 +96,17 @@ class CurvesFile(KVWriter):
         """Append whole records, or none of them: readers stop at a torn one."""
         if self._file is None:
             return
-        end = self._file.tell()
+        end, written = self._file.tell(), 0
         try:
-            written = 0
             while written < len(records):
                 written += self._file.write(records[written:])
         except OSError as error:
             self._tell(error)
-            self._file.seek(end)
-            self._file.truncate()
+            try:
+                self._file.seek(end)
+                self._file.truncate()
+            except OSError:
+                self.close()
 
     def _tell(self, error: OSError) -> None:
         if not self._failed:

@@ -63,7 +63,29 @@ def end(number: int, frame: FrameType | None = None) -> None:
 def leave() -> None:
     """Let a signal end the process without a word from here on, where only tidying is left."""
     for number in SIGNALS:
-        signal.signal(number, signal.SIG_DFL)
+        signal.signal(number, end_at_once)
+
+
+@contextmanager
+def importing() -> Iterator[None]:
+    """Let a signal end the process at once, with a line, in this block, which imports and writes nothing.
+
+    Raised in the midst of an import an exception may turn into another, or be swallowed.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, _end_importing) for number in SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+
+
+def _end_importing(number: int, frame: FrameType | None) -> None:
+    os.write(2, b"interrupted: nothing has been written\n")
+    os._exit(128 + number)
 
 
 def end_at_once(number: int, frame: FrameType | None = None) -> None:
