@@ -17,16 +17,18 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import BrokenExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wisp_gym.command_line import OneLineParser, listed, parser, seed_list
-from wisp_gym.errors import InputError
+from wisp_gym.errors import InputError, told
+from wisp_gym.signals import endings, exit_code, importing, leave
 
 if TYPE_CHECKING:
     from wisp_gym.evaluation import Progress
+    from wisp_gym.scenario import Scenario
 
 __all__ = [
     "FAILED",
@@ -35,11 +37,13 @@ __all__ = [
     "OneLineParser",
     "main",
     "progress_bar",
+    "say",
     "seed_list",
     "show",
 ]
 
 FAILED, INPUT_ERROR, INTERRUPTED = 1, 2, 130
+LOAD_PARTIAL = ("capacity.partial.csv", "loads.partial.csv", "grid.partial.csv")
 
 
 def check_together(options: argparse.Namespace) -> None:
@@ -104,45 +108,62 @@ def run(options: argparse.Namespace, command: Sequence[str]) -> str:
     if options.tune:
         return tune(options)
     started = datetime.now(UTC)
-    from baselines import candidates, resolve
-    from wisp_gym import evaluation, scenario
+    with importing():
+        from baselines import candidates, resolve
+        from wisp_gym import evaluation, scenario
 
     changes = overrides(options)
     loaded = scenario.load(options.scenario, changes)
     folder = options.out or evaluation.default_folder(loaded.name, [*options.policy, *changes])
     evaluation.check_writable(folder)
+    check_record_place(loaded, options.policy)
     traced = None
     if options.trace_out is not None:
         traced = evaluation.check_trace(options.trace_out, options.trace_window, loaded)
     jobs = options.jobs or evaluation.usable_cores()
-    with progress_bar() as progress:
-        comparison = evaluation.compare(
-            loaded,
-            options.policy,
-            options.seeds or seed_list("5"),
-            resolve,
-            candidates,
-            jobs=jobs,
-            progress=progress,
-        )
-    table = evaluation.render(comparison, options.per_class)
-    shown, also = "", None
-    if traced is not None:
-        also = evaluation.trace_file(comparison, options.trace_out, traced, resolve)
-        shown = (
-            f"\n{options.trace_out} shows {traced[0]:g} to {traced[1]:g} s of seed {comparison.seeds[0]}: "
-            "open it in ui.perfetto.dev"
-        )
-    evaluation.save(comparison, folder, resolve, command, jobs, started, also)
+    with evaluation.held(folder, evaluation.FILES):
+        with progress_bar() as progress:
+            comparison = evaluation.compare(
+                loaded,
+                options.policy,
+                options.seeds or seed_list("5"),
+                resolve,
+                candidates,
+                jobs=jobs,
+                progress=progress,
+            )
+        table = evaluation.render(comparison, options.per_class)
+        shown, also = "", None
+        if traced is not None:
+            also = evaluation.trace_file(comparison, options.trace_out, traced, resolve)
+            shown = (
+                f"\n{options.trace_out} shows {traced[0]:g} to {traced[1]:g} s "
+                f"of seed {comparison.seeds[0]}: open it in ui.perfetto.dev"
+            )
+        evaluation.save(comparison, folder, resolve, command, jobs, started, also)
     drawn = f"\n{draw(folder)}" if options.plot else ""
     return f"{table}\n\nmetrics.csv, summary.json and manifest.json are in {folder}{shown}{drawn}"
+
+
+def check_record_place(loaded: Scenario, policies: Sequence[str]) -> None:
+    """Make sure, before any work, that what `tuned` finds can be kept where it is looked for.
+
+    :raises InputError: it cannot
+    """
+    from wisp_gym import evaluation
+    from wisp_gym.evaluation.bounds import BOUNDS
+
+    record = evaluation.TUNED_FOLDER / evaluation.record_name(loaded)
+    if set(BOUNDS) & set(policies) and not record.exists():
+        evaluation.check_writable(evaluation.TUNED_FOLDER, (), "the record behind `tuned`:")
 
 
 def run_loads(options: argparse.Namespace, command: Sequence[str]) -> str:
     """Find capacities, or compare at several loads; save, and return what to show."""
     started = datetime.now(UTC)
-    from baselines import candidates, resolve
-    from wisp_gym import evaluation, scenario
+    with importing():
+        from baselines import candidates, resolve
+        from wisp_gym import evaluation, scenario
 
     changes = overrides(options)
     loaded = scenario.load(options.scenario, changes)
@@ -154,10 +175,12 @@ def run_loads(options: argparse.Namespace, command: Sequence[str]) -> str:
     folder = options.out or evaluation.default_folder(
         loaded.name, [what, *options.policy, *(options.kinds or []), *changes]
     )
-    evaluation.check_writable(folder, ("capacity.csv", "capacity.json", "loads.csv", "manifest.json"))
+    names = ("capacity.csv", "capacity.json", "loads.csv", "manifest.json")
+    evaluation.check_writable(folder, names)
     jobs = options.jobs or evaluation.usable_cores()
     who, seeds = (options.policy, kinds), options.seeds or seed_list("5")
-    with kept_when_interrupted(folder), progress_bar() as progress:
+    held = evaluation.held(folder, (*names, *LOAD_PARTIAL))
+    with held, kept_when_interrupted(folder), progress_bar() as progress:
         place = evaluation.Workplace(folder, jobs, progress)
         if options.capacity:
             study = evaluation.measure_capacity(loaded, *who, seeds, resolve, candidates, place)
@@ -176,16 +199,18 @@ def kept_when_interrupted(folder: Path) -> Iterator[None]:
     """Let an interrupt say where finished rows are kept, if there are any."""
     try:
         yield
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interrupt:
         kept = f"finished rows are kept in {folder}; the same command goes on from there"
-        raise KeyboardInterrupt(kept if list(folder.glob("*.partial.csv")) else "") from None
+        interrupt.args = (kept,) if list(folder.glob("*.partial.csv")) else ()
+        raise
 
 
 def run_grid(options: argparse.Namespace, command: Sequence[str]) -> str:
     """Run every drafter with every scheduler; save, and return what to show."""
     started = datetime.now(UTC)
-    from baselines import drafter_names, resolve, scheduler_names
-    from wisp_gym import evaluation, scenario
+    with importing():
+        from baselines import drafter_names, resolve, scheduler_names
+        from wisp_gym import evaluation, scenario
 
     changes = overrides(options)
     loaded = scenario.load(options.scenario, changes)
@@ -195,7 +220,8 @@ def run_grid(options: argparse.Namespace, command: Sequence[str]) -> str:
     folder = options.out or evaluation.default_folder(loaded.name, ["grid", *narrowed, *changes])
     evaluation.check_writable(folder, evaluation.GRID_FILES)
     jobs = options.jobs or evaluation.usable_cores()
-    with kept_when_interrupted(folder), progress_bar() as progress:
+    held = evaluation.held(folder, (*evaluation.GRID_FILES, *LOAD_PARTIAL))
+    with held, kept_when_interrupted(folder), progress_bar() as progress:
         place = evaluation.Workplace(folder, jobs, progress)
         seeds = options.seeds or seed_list("5")
         grid = evaluation.measure_grid(loaded, drafters, schedulers, seeds, resolve, place)
@@ -207,7 +233,8 @@ def run_grid(options: argparse.Namespace, command: Sequence[str]) -> str:
 
 def draw(folder: Path) -> str:
     """Draw the plots of a folder of results and say where they are."""
-    from wisp_gym.evaluation import plots
+    with importing():
+        from wisp_gym.evaluation import plots
 
     try:
         drawn = plots.draw(folder)
@@ -219,7 +246,8 @@ def draw(folder: Path) -> str:
 
 def tune(options: argparse.Namespace) -> str:
     """Search the best constant action, store the record, and return what to show."""
-    from wisp_gym import evaluation, scenario
+    with importing():
+        from wisp_gym import evaluation, scenario
 
     loaded = scenario.load(options.scenario, overrides(options))
     tuning = evaluation.default_tuning(loaded, options.seeds)
@@ -234,7 +262,7 @@ def tune(options: argparse.Namespace) -> str:
 @contextmanager
 def progress_bar() -> Iterator[Progress | None]:
     """Show a bar of rows done on standard error, where that is a terminal."""
-    if not sys.stderr.isatty():
+    if sys.stderr is None or not sys.stderr.isatty():
         yield None
         return
     from rich.console import Console
@@ -247,34 +275,60 @@ def progress_bar() -> Iterator[Progress | None]:
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
-def show(text: str) -> None:
-    """Print, to a reader that may have left (as `head` does)."""
+def show(text: str) -> bool:
+    """Print, to a reader that may have left (as `head` does) or have no space; return whether that went well.
+
+    A reader that has left has read enough; one without space is told on standard error.
+    """
     try:
         print(text, flush=True)
-    except BrokenPipeError:
+    except OSError as error:
+        # The same at exit, when Python writes out what it still holds.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):
+            say(f"error: standard output: {told(error)}")
+            return False
+    return True
+
+
+def say(line: str) -> None:
+    """Print a line on standard error, if anybody is there."""
+    with suppress(OSError):
+        if sys.stderr is not None:
+            print(line, file=sys.stderr, flush=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
     words = sys.argv[1:] if arguments is None else list(arguments)
-    options = parser(__doc__ or "").parse_args(words)
+    with endings():
+        try:
+            options = parser(__doc__ or "").parse_args(words)
+            return answer(options, ["evaluate.py", *words])
+        except KeyboardInterrupt as interrupt:
+            say(f"interrupted: {str(interrupt) or 'nothing has been written'}")
+            return exit_code(interrupt)
+
+
+def answer(options: argparse.Namespace, command: Sequence[str]) -> int:
+    """Do what was asked for, show it or say what went wrong; return the exit code."""
+    many = options.capacity or options.grid or options.loads is not None
+    left = "only finished rows have been kept" if many else "nothing has been written"
     try:
-        text = run(options, ["evaluate.py", *words])
+        text = run(options, command)
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
+        say(f"error: {error}")
         return INPUT_ERROR
-    except KeyboardInterrupt as interrupt:
-        print(f"interrupted: {str(interrupt) or 'nothing has been written'}", file=sys.stderr)
-        return INTERRUPTED
-    except (OSError, BrokenExecutor) as error:
-        many = options.capacity or options.grid or options.loads is not None
-        left = "only finished rows have been kept" if many else "nothing has been written"
-        print(f"error: {type(error).__name__}: {error}; {left}", file=sys.stderr)
+    except OSError as error:
+        say(f"error: {told(error)}; {left}")
+        return INPUT_ERROR
+    except BrokenExecutor as error:
+        say(f"error: {error}; {left}")
         return FAILED
-    show(text)
-    return 0
+    return 0 if show(text) else INPUT_ERROR
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    leave()
+    sys.exit(code)

@@ -13,13 +13,23 @@ import importlib.util
 import sys
 from collections.abc import Sequence
 from concurrent.futures import BrokenExecutor
-from dataclasses import replace
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from evaluate import FAILED, INPUT_ERROR, INTERRUPTED, OneLineParser, progress_bar, show
-from wisp_gym.errors import InputError
+from evaluate import (
+    FAILED,
+    INPUT_ERROR,
+    INTERRUPTED,
+    OneLineParser,
+    check_record_place,
+    progress_bar,
+    say,
+    show,
+)
+from wisp_gym.errors import InputError, told
+from wisp_gym.signals import endings, exit_code, importing, leave
 
 if TYPE_CHECKING:
     from agents.several import Outcome
@@ -120,25 +130,29 @@ def new_runs(options: argparse.Namespace) -> list[TrainingRun]:
 
     :raises InputError: for the first thing that is wrong
     """
-    from agents.files import check_folder
-    from agents.settings import load_settings
-    from wisp_gym import scenario
+    with importing():
+        from agents.files import check_folder
+        from agents.settings import load_settings
+        from wisp_gym import scenario
 
     agent, world = options.agent or "ppo", options.scenario or "fleet-mix"
     shortcuts = {"timesteps": options.timesteps, "environments": options.envs}
     changes = [f"{key}={value}" for key, value in shortcuts.items() if value is not None]
     settings = load_settings(agent, [*(options.agent_set or ()), *changes])
     overrides = tuple(options.overrides or ())
-    scenario.load(world, overrides)
+    loaded = scenario.load(world, overrides)
     first = options.seed or 0
     seeds = range(first, first + (options.seeds or 1))
     folders = [folder_of(options, agent, world, seed) for seed in seeds]
     for folder in folders:
         check_folder(folder, bool(options.overwrite))
-
-    from agents.training import TrainingRun
-
     table = TABLE_WORLDS if options.validation_seeds is None else options.validation_seeds
+    with importing():
+        from agents.comparison import BASELINES
+        from agents.training import TrainingRun
+
+    if table:
+        check_record_place(loaded, BASELINES)
     return [
         TrainingRun(settings, world, overrides, seed, folder, table)
         for seed, folder in zip(seeds, folders, strict=True)
@@ -163,10 +177,13 @@ def interrupted_run(options: argparse.Namespace) -> TrainingRun:
         option = RUN_OPTIONS[next(iter(given))]
         raise InputError(f"{option} with --resume: a run keeps what it was started with; leave {option} out")
 
-    from agents.training import resumed
+    with importing():
+        from agents.files import check_resumable
+        from agents.training import resumed
 
-    run = resumed(options.resume)
-    return run if options.validation_seeds is None else replace(run, table_worlds=options.validation_seeds)
+    run = resumed(options.resume, options.validation_seeds)
+    check_resumable(options.resume)
+    return run
 
 
 def run(options: argparse.Namespace, command: Sequence[str]) -> int:
@@ -174,52 +191,83 @@ def run(options: argparse.Namespace, command: Sequence[str]) -> int:
     planned = prepare(options)
     for one in planned:
         show(f"training {one.settings.kind} on {one.scenario}; curves: tensorboard --logdir {one.folder}")
-    code = one_run(planned[0]) if len(planned) == 1 else several_runs(planned)
-    if code == 0 and planned[0].table_worlds:
-        show(f"\n{compare(planned, command)}")
-    return code
+    try:
+        return one_run(planned[0], command) if len(planned) == 1 else several_runs(planned, command)
+    except KeyboardInterrupt as interrupt:
+        interrupt.args = (how_to_go_on(planned),)
+        raise
+    except OSError as error:
+        say(f"error: {told(error)}; {how_to_go_on(planned)}")
+        return INPUT_ERROR
 
 
-def one_run(planned: TrainingRun) -> int:
-    """Train here; return the exit code."""
-    from agents.files import held
+def one_run(planned: TrainingRun, command: Sequence[str]) -> int:
+    """Train here and compare; return the exit code."""
+    from agents.files import drop_checkpoint, held
     from agents.progress import Interrupt, training_bar
     from agents.training import train
 
-    with held(planned.folder), Interrupt() as interrupt, training_bar(planned.settings.timesteps) as tell:
-        result = train(planned, tell, interrupt)
-    return report(planned, result)
+    with held(planned.folder):
+        if planned.trained:
+            show(f"{planned.folder} is trained; what is left is the comparison")
+            drop_checkpoint(planned.folder)  # of a run killed between its last two steps
+        else:
+            interrupt = Interrupt()
+            with interrupt, training_bar(planned.settings.timesteps) as tell:
+                result = train(planned, tell, interrupt)
+            code = report(planned, result)
+            if code != 0:
+                return code if code != INTERRUPTED else 128 + interrupt.number
+        if planned.table_worlds:
+            show(f"\n{compare([planned], command)}")
+    return 0
 
 
-def several_runs(planned: Sequence[TrainingRun]) -> int:
-    """Train each run in a process of its own; return the exit code."""
-    from agents.progress import training_bar
+def several_runs(planned: Sequence[TrainingRun], command: Sequence[str]) -> int:
+    """Train each run in a process of its own and compare them; return the exit code."""
+    from agents.progress import Interrupt, training_bar
     from agents.several import train_several
     from wisp_gym.evaluation import usable_cores
 
     jobs = max(1, usable_cores() // planned[0].settings.threads)
     codes: list[int] = []
+    interrupt = Interrupt()
     with training_bar(sum(run.settings.timesteps for run in planned)) as tell:
-        outcomes = train_several(planned, jobs, tell, lambda run, outcome: codes.append(report(run, outcome)))
-    return max([*codes, *(INTERRUPTED for outcome in outcomes if outcome is None)])
+        outcomes = train_several(
+            planned, jobs, tell, lambda run, outcome: codes.append(report(run, outcome)), interrupt
+        )
+    code = max([*codes, *(INTERRUPTED for outcome in outcomes if outcome is None)])
+    if code == 0 and planned[0].table_worlds:
+        show(f"\n{compare(planned, command)}")
+    return code if code != INTERRUPTED else 128 + interrupt.number
 
 
 def report(run: TrainingRun, outcome: Outcome) -> int:
     """Say what came of a run; return the exit code."""
+    if isinstance(outcome, InputError):
+        say(f"error: {run.folder}: {outcome}")
+        return INPUT_ERROR
+    if isinstance(outcome, OSError):
+        say(f"error: {told(outcome)}; {how_to_go_on([run])}")
+        return INPUT_ERROR
     if isinstance(outcome, Exception):
-        print(f"error: {run.folder}: {outcome}", file=sys.stderr)
-        return INPUT_ERROR if isinstance(outcome, InputError) else FAILED
+        say(f"error: {run.folder}: {outcome}; {how_to_go_on([run])}")
+        return FAILED
     if outcome is None:
-        print(f"{run.folder}: ended before it began", file=sys.stderr)
+        say(f"{run.folder}: ended before it began; {how_to_go_on([run])}")
         return INTERRUPTED
     show(f"{outcome.timesteps:,} steps in {outcome.seconds:.0f} s; the model is in {run.folder}")
     if outcome.complete:
         return 0
-    print(
-        f"stopped early; go on: train.py --resume {run.folder}; compare it: {run.comparison()}",
-        file=sys.stderr,
-    )
+    say(f"stopped early; go on: train.py --resume {run.folder}; compare it: {run.comparison()}")
     return INTERRUPTED
+
+
+def how_to_go_on(planned: Sequence[TrainingRun]) -> str:
+    """Return what there is of each run and the command that goes on with it."""
+    from agents.files import kept
+
+    return "; ".join(kept(run.folder) for run in planned)
 
 
 def compare(trained: Sequence[TrainingRun], command: Sequence[str]) -> str:
@@ -240,26 +288,36 @@ def compare(trained: Sequence[TrainingRun], command: Sequence[str]) -> str:
     if len(trained) > 1:
         folder = Path(f"{first.folder}-{trained[-1].seed}") / VALIDATION  # as in runs/ppo-quickstart-s0-2
         table += f"\n\n{over_training_seeds(comparison, models)}"
-    evaluation.save(comparison, folder, resolve, command, evaluation.usable_cores(), started)
+    with nullcontext() if len(trained) == 1 else evaluation.held(folder, evaluation.FILES):
+        evaluation.save(comparison, folder, resolve, command, evaluation.usable_cores(), started)
     return f"{table}\n\nthe comparison's files are in {folder}"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit code: 0, 2 for wrong input, 130 for Ctrl-C."""
+    """Run the command line and return its exit code.
+
+    0; 1 where a process failed; 2 for wrong input and for a disk that is full or cannot be written to;
+    130 for Ctrl-C, 143 for SIGTERM.
+    """
     words = sys.argv[1:] if arguments is None else list(arguments)
-    options = parser().parse_args(words)
-    try:
-        return run(options, ["train.py", *words])
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return INPUT_ERROR
-    except KeyboardInterrupt:
-        print("interrupted: no model beyond those announced above has been saved", file=sys.stderr)
-        return INTERRUPTED
-    except (OSError, BrokenExecutor) as error:
-        print(f"error: {type(error).__name__}: {error}", file=sys.stderr)
-        return FAILED
+    with endings():
+        try:
+            return run(parser().parse_args(words), ["train.py", *words])
+        except InputError as error:
+            say(f"error: {error}")
+            return INPUT_ERROR
+        except KeyboardInterrupt as interrupt:
+            say(f"interrupted: {str(interrupt) or 'nothing has been written'}")
+            return exit_code(interrupt)
+        except OSError as error:
+            say(f"error: {told(error)}")
+            return INPUT_ERROR
+        except BrokenExecutor as error:
+            say(f"error: {error}")
+            return FAILED
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    leave()
+    sys.exit(code)

@@ -42,7 +42,8 @@ class Boundary(BaseCallback):
     def _on_rollout_start(self) -> None:
         steps, rollout = self.model.num_timesteps, _rollout(self.model)
         self.reached = steps
-        if self.validation is not None and self.validation.due(steps, rollout):
+        due = self.validation is not None and self.validation.due(steps, rollout)
+        if self.validation is not None and due and not self.interrupt.pressed:  # else when it is taken up
             judge(self.validation, self.model)
         self.stopped = self.interrupt.pressed
         passed = self.every > 0 and steps // self.every > (steps - rollout) // self.every

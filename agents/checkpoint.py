@@ -24,7 +24,7 @@ from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 
 from agents import generators
 from agents.environment import TrainingEnvironments
-from agents.files import CHECKPOINT
+from agents.files import CHECKPOINT, check_there
 from agents.validation import ValidationRow
 from wisp_gym.errors import InputError
 from wisp_gym.evaluation.output import write_together
@@ -105,6 +105,8 @@ def save(folder: Path, checkpoint: Checkpoint) -> None:
 
     :param folder: the run's
     :param checkpoint: what to write
+    :raises InputError: the folder has gone
+    :raises OSError: it cannot be written
     """
     header = {
         "format": FORMAT,
@@ -117,6 +119,7 @@ def save(folder: Path, checkpoint: Checkpoint) -> None:
     # Not ascontiguousarray, which gives an array without axes one.
     arrays = {name: np.require(array, requirements="C") for name, array in checkpoint.arrays.items()}
     content = safetensors.numpy.save(arrays, metadata={"checkpoint": json.dumps(header)})
+    check_there(folder)
     write_together(folder, {CHECKPOINT: content})
 
 

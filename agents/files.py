@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from wisp_gym.errors import InputError
+from wisp_gym.evaluation import lock
 from wisp_gym.evaluation.output import check_writable
 
 MODEL_WEIGHTS = "model.safetensors"
@@ -37,14 +36,27 @@ def check_folder(folder: Path, overwrite: bool) -> None:
         raise InputError(f"--out {folder}: holds a run ({held[0]}); {resume}--overwrite replaces it")
 
 
-def clear(folder: Path) -> None:
+@contextmanager
+def cleared(folder: Path) -> Iterator[None]:
     """Take an earlier run's state and curves away. Its model stays until the new one replaces it.
+
+    The new run.json is written inside the block: killed before, this is the old run without a checkpoint,
+    killed after, the new one.
 
     :param folder: the run's
     """
-    for name in (CHECKPOINT, RUN_RECORD, VALIDATION_CSV):
-        (folder / name).unlink(missing_ok=True)
+    (folder / CHECKPOINT).unlink(missing_ok=True)
+    yield
+    (folder / VALIDATION_CSV).unlink(missing_ok=True)
     shutil.rmtree(folder / CURVES, ignore_errors=True)
+
+
+def drop_checkpoint(folder: Path) -> None:
+    """Remove the checkpoint of a run that is complete.
+
+    :param folder: the run's
+    """
+    (folder / CHECKPOINT).unlink(missing_ok=True)
 
 
 @contextmanager
@@ -53,19 +65,45 @@ def held(folder: Path) -> Iterator[None]:
 
     :param folder: made if it is missing, and taken away again if nothing has been written into it
     :raises InputError: another training holds it
+    :raises OSError: it cannot be made
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise InputError(f"{folder}: another training is writing into it") from error
-        for name in _FILES:
-            for half_written in folder.glob(f".{name}-*"):  # by a run that was killed
-                half_written.unlink(missing_ok=True)
+    with lock.held(folder, _FILES, "another training"):
         yield
-    finally:
-        with suppress(OSError):
-            folder.rmdir()
-        os.close(handle)
+
+
+def check_resumable(folder: Path) -> None:
+    """Make sure, before any work, that a run's folder can be written into.
+
+    :param folder: the run's
+    :raises InputError: it cannot
+    """
+    check_writable(folder, _FILES, "--resume")
+
+
+def kept(folder: Path) -> str:
+    """Return what there is of a run that has ended, and the command that goes on with it.
+
+    :param folder: the run's
+    """
+    from agents import run_record
+
+    try:
+        complete = run_record.read(folder).complete
+    except InputError:
+        return f"nothing of {folder} has been kept: start it anew"
+    resume = f"train.py --resume {folder}"
+    if complete:
+        return f"the model is in {folder}; {resume} makes what is missing of the comparison"
+    if (folder / CHECKPOINT).exists():
+        return f"{resume} goes on from its last checkpoint"
+    return f"{resume} begins it again, there is no checkpoint yet"
+
+
+def check_there(folder: Path) -> None:
+    """Make sure, before something is added to a run, that its folder is still there.
+
+    :param folder: of a run under way
+    :raises InputError: it was moved or deleted meanwhile
+    """
+    if not (folder / RUN_RECORD).exists():
+        raise InputError(f"{folder}: {RUN_RECORD} has gone: was the folder moved or deleted during the run?")

@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from sb3_contrib import MaskablePPO
 from stable_baselines3 import A2C, PPO
-from stable_baselines3.common.logger import Logger, TensorBoardOutputFormat
+from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.utils import set_random_seed
 from stable_baselines3.common.vec_env import VecEnv
-from torch.utils.tensorboard import SummaryWriter
 
+from agents.curves_file import CurvesFile
 from agents.elapsed_time import ElapsedTimeRolloutBuffer, MaskableElapsedTimeRolloutBuffer
 from agents.network import Floats
 from agents.settings import A2CSettings, AgentSettings, ProximalSettings
@@ -87,10 +87,8 @@ def write_curves(learner: OnPolicyAlgorithm, folder: Path) -> None:
     :param learner: at the number of steps from which it goes on
     :param folder: for tensorboard's files
     """
-    output = TensorBoardOutputFormat.__new__(TensorBoardOutputFormat)  # its constructor takes no purge_step
     purge = learner.num_timesteps + 1 if learner.num_timesteps else None
-    output.writer, output._is_closed = SummaryWriter(str(folder), purge_step=purge), False
-    learner.logger.output_formats.append(output)
+    learner.logger.output_formats.append(CurvesFile(folder, purge))
 
 
 def tensors(learner: OnPolicyAlgorithm) -> dict[str, Floats]:

@@ -12,7 +12,7 @@ import numpy as np
 import safetensors.numpy
 from safetensors import SafetensorError
 
-from agents.files import MODEL_RECORD, MODEL_WEIGHTS
+from agents.files import MODEL_RECORD, MODEL_WEIGHTS, RUN_RECORD
 from agents.network import ActorNetwork, Floats, actor_layers, build_actor
 from agents.settings import Settings
 from agents.spaces import Spaces, environment_spaces
@@ -69,7 +69,7 @@ def save(folder: Path, tensors: Mapping[str, Floats], record: ModelRecord) -> No
     weights = safetensors.numpy.save({name: np.ascontiguousarray(tensors[name]) for name in sorted(tensors)})
     digest = hashlib.sha256(weights).hexdigest()
     text = record.model_copy(update={"weights_sha256": digest}).model_dump_json(indent=2)
-    write_together(folder, {MODEL_WEIGHTS: weights, MODEL_RECORD: f"{text}\n".encode()})
+    write_together(folder, {MODEL_WEIGHTS: weights, MODEL_RECORD: f"{text}\n".encode()}, MODEL_RECORD)
 
 
 def load(path: str | Path, name: str | None = None) -> Policy:
@@ -97,8 +97,11 @@ def model_folder(path: str | Path) -> Path:
     folder = path.parent if path.name in (MODEL_WEIGHTS, MODEL_RECORD) else path
     for file in (MODEL_WEIGHTS, MODEL_RECORD):
         if not (folder / file).is_file():
+            begun = (folder / RUN_RECORD).is_file()
+            hint = f"; train.py --resume {folder} goes on with the run that is there" if begun else ""
             raise InputError(
-                f"model {path}: no {file} in {folder}; a trained model has {MODEL_WEIGHTS} and {MODEL_RECORD}"
+                f"model {path}: no {file} in {folder}; "
+                f"a trained model has {MODEL_WEIGHTS} and {MODEL_RECORD}{hint}"
             )
     return folder
 

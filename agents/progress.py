@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -11,18 +12,24 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from stable_baselines3.common.callbacks import BaseCallback
 
+from wisp_gym.signals import SIGNALS, end
+
 
 class Interrupt:
     """Notes that the user pressed Ctrl-C, so that training can end where it can be taken up again.
 
-    A context manager: the signals are its own inside the block only. A second one raises KeyboardInterrupt.
+    A context manager: the signals are its own inside the block only. A second one raises `Ended`, a third
+    ends the process at once.
 
     :param signals: that count as Ctrl-C; a scheduler of jobs sends SIGTERM before it ends one
+    :param patient: whether a second one is to change nothing, as in a process whose parent decides
     """
 
-    def __init__(self, signals: Sequence[signal.Signals] = (signal.SIGINT, signal.SIGTERM)) -> None:
+    def __init__(self, signals: Sequence[signal.Signals] = SIGNALS, patient: bool = False) -> None:
         self.pressed = False
-        self._signals = signals
+        self.number = int(signal.SIGINT)
+        """Which signal it was."""
+        self._signals, self._patient = signals, patient
 
     def __enter__(self) -> Interrupt:
         self._before = {number: signal.signal(number, self._press) for number in self._signals}
@@ -35,9 +42,12 @@ class Interrupt:
             signal.signal(number, handler)
 
     def _press(self, signum: int, frame: FrameType | None) -> None:
-        if self.pressed:
-            raise KeyboardInterrupt
-        self.pressed = True
+        if self.pressed and not self._patient:
+            end(signum)
+        self.pressed, self.number = True, signum
+        if not self._patient:
+            # Not print: the signal may have come in the midst of one.
+            os.write(2, b"stopping at the end of this update; once more ends it at once\n")
 
 
 class Report(BaseCallback):

@@ -62,7 +62,7 @@ def read(folder: Path) -> RunRecord:
     """
     path = folder / RUN_RECORD
     if not path.is_file():
-        raise InputError(f"--resume {folder}: no run ({RUN_RECORD} is missing)")
+        raise InputError(f"--resume {folder}: no run to go on with ({RUN_RECORD} is missing): start it anew")
     try:
         fields: Any = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

@@ -14,6 +14,7 @@ from agents.files import held
 from agents.progress import Interrupt
 from agents.training import TrainingResult, TrainingRun, train
 from wisp_gym.errors import InputError
+from wisp_gym.signals import end_with_parent, start_deaf
 
 LOOK_S = 0.2
 """How often the parent looks whether Ctrl-C was pressed."""
@@ -27,6 +28,7 @@ def train_several(
     jobs: int,
     tell: Callable[[int], None] = lambda done: None,
     ended: Callable[[TrainingRun, Outcome], None] = lambda run, outcome: None,
+    interrupt: Interrupt | None = None,
 ) -> list[Outcome]:
     """Train every run, and return what came of each, in order.
 
@@ -36,11 +38,12 @@ def train_several(
     :param jobs: processes at a time
     :param tell: takes the decisions made so far, over all runs
     :param ended: told of every run that has ended
+    :param interrupt: notes Ctrl-C
     """
     outcomes: list[Outcome] = [None] * len(runs)
     done = [0] * len(runs)
     waiting = list(range(len(runs)))[::-1]
-    with Interrupt() as interrupt, _ended_with_this_block() as active:
+    with interrupt or Interrupt() as interrupt, _ended_with_this_block() as active:
         while active or (waiting and not interrupt.pressed):
             while waiting and len(active) < jobs and not interrupt.pressed:
                 index = waiting.pop()
@@ -82,12 +85,7 @@ def _start(run: TrainingRun) -> tuple[SpawnProcess, Any]:
     context = multiprocessing.get_context("spawn")
     receiving, sending = context.Pipe(duplex=False)
     process = context.Process(target=_work, args=(run, sending))
-    # The terminal sends Ctrl-C to all; the parent alone answers it, so the children begin deaf to it.
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        process.start()
-    finally:
-        signal.signal(signal.SIGINT, before)
+    start_deaf(process)
     sending.close()
     return process, receiving
 
@@ -110,8 +108,9 @@ def _receive(pipe: Any) -> Any:
 
 def _work(run: TrainingRun, pipe: Connection[Any, Any]) -> None:
     """Train in a child process."""
+    end_with_parent()
     try:
-        with Interrupt((signal.SIGTERM,)) as interrupt, held(run.folder):
+        with Interrupt((signal.SIGTERM,), patient=True) as interrupt, held(run.folder):
             pipe.send(train(run, pipe.send, interrupt))
     except (InputError, OSError) as error:
         pipe.send(error)

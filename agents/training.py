@@ -21,7 +21,7 @@ from agents.boundary import Boundary
 from agents.callbacks import TrainingCurves
 from agents.elapsed_time import ElapsedTimeDiscount
 from agents.environment import make_environments
-from agents.files import CHECKPOINT, CURVES, VALIDATION, clear
+from agents.files import CHECKPOINT, CURVES, VALIDATION, check_there, cleared, drop_checkpoint
 from agents.model_file import ModelRecord
 from agents.progress import Interrupt, Report
 from agents.run_record import RunRecord
@@ -31,6 +31,7 @@ from agents.validation import Validation, ValidationRow
 from wisp_gym import scenario as scenarios
 from wisp_gym.errors import InputError
 from wisp_gym.evaluation.manifest import versions
+from wisp_gym.evaluation.output import unsealed
 
 LOG_STEPS = 2048
 """Curves get a point about every so many decisions, or every rollout where that is longer."""
@@ -47,6 +48,7 @@ class TrainingRun:
     :param folder: for the model, the curves and what `resume` needs; made if it is missing
     :param table_worlds: worlds of the closing table
     :param resume: go on from the folder's checkpoint, or from the start where it has none yet
+    :param trained: only the closing table is missing
     """
 
     settings: AnySettings
@@ -56,6 +58,7 @@ class TrainingRun:
     folder: Path
     table_worlds: int = 0
     resume: bool = False
+    trained: bool = False
 
     def comparison(self) -> str:
         """Return the command that compares the model with WISP where it was trained."""
@@ -93,10 +96,11 @@ class TrainingResult:
     seconds: float
 
 
-def resumed(folder: Path) -> TrainingRun:
+def resumed(folder: Path, table_worlds: int | None = None) -> TrainingRun:
     """Return the run that a folder holds, to be gone on with.
 
     :param folder: the run's
+    :param table_worlds: of the closing table, where they are to differ from the run's own
     :raises InputError: it holds no run, a complete one, or one whose scenario has changed since
     """
     record = run_record.read(folder)
@@ -106,11 +110,12 @@ def resumed(folder: Path) -> TrainingRun:
         record.overrides,
         record.seed,
         folder,
-        record.table_worlds,
+        record.table_worlds if table_worlds is None else table_worlds,
         resume=True,
+        trained=record.complete,
     )
-    if record.complete:
-        raise InputError(f"--resume {folder}: the run is complete; {run.comparison()}")
+    if run.trained and (run.table_worlds == 0 or unsealed(folder / VALIDATION) is None):
+        raise _complete(run)
     if run.record().scenario_sha256 != record.scenario_sha256:
         raise InputError(f"--resume {folder}: scenario {run.scenario} has changed since the run began")
     return run
@@ -127,8 +132,12 @@ def train(
     :param tell: takes the decisions made so far, now and then
     :param interrupt: asked between two updates whether to stop
     :raises InputError: training diverged, or the checkpoint cannot be gone on with
+    :raises OSError: a file cannot be written; the last checkpoint is still there
     """
-    settings, record = run.settings, run.record()
+    settings = run.settings
+    record = run_record.read(run.folder) if run.resume else run.record()
+    if record.complete:  # by another process, since it was decided to go on
+        raise _complete(run)
     state = checkpoint.load(run.folder) if run.resume else None
     if state is not None and state.run != record.digest():
         raise InputError(f"--resume {run.folder}: {CHECKPOINT} belongs to another run")
@@ -136,8 +145,8 @@ def train(
     try:
         learner = learners.build(settings, environments, run.seed)
         if state is None:
-            clear(run.folder)
-            run_record.write(run.folder, record)
+            with cleared(run.folder):
+                run_record.write(run.folder, record)
         else:
             checkpoint.put_back(state, learner)
         validation = _validation(run, () if state is None else state.rows)
@@ -153,12 +162,18 @@ def train(
         result = _learn(learner, settings, boundary, tell)
     finally:
         environments.close()
+    check_there(run.folder)
     shutil.rmtree(run.folder / VALIDATION, ignore_errors=True)  # it judged the model replaced here
     model_file.save(run.folder, learners.tensors(learner), _record(run, result, environments))
     if result.complete:
-        run_record.write(run.folder, run.record(complete=True))
-        (run.folder / CHECKPOINT).unlink(missing_ok=True)
+        run_record.write(run.folder, record.model_copy(update={"complete": True}))
+        drop_checkpoint(run.folder)
     return result
+
+
+def _complete(run: TrainingRun) -> InputError:
+    """Return the error for a run that there is nothing left to do for."""
+    return InputError(f"--resume {run.folder}: the run is complete; {run.comparison()}")
 
 
 def _validation(run: TrainingRun, rows: tuple[ValidationRow, ...]) -> Validation | None:

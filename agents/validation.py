@@ -13,7 +13,7 @@ from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agents.files import VALIDATION_CSV
+from agents.files import VALIDATION_CSV, check_there
 from agents.network import Floats, actor_layers, build_actor
 from agents.settings import AgentSettings
 from agents.spaces import environment_spaces
@@ -106,6 +106,7 @@ class Validation:
 
     def write(self) -> None:
         """Write validation.csv, all rows so far."""
+        check_there(self.folder)
         write_together(self.folder, {VALIDATION_CSV: as_csv(self.rows)})
 
     def _drawn(self) -> list[World]:

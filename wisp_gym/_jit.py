@@ -11,6 +11,8 @@ from typing import Any, TypeVar
 import numba
 import numpy as np
 
+from wisp_gym._code_cache import CodeFile, tell_once
+
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
@@ -39,15 +41,29 @@ def _compile(function: Function, counts_references: bool) -> Function:
     options: dict[str, Any] = {"cache": True, "error_model": "numpy", "forceinline": True}
     if not counts_references:
         options["_nrt"] = False
-    dispatcher: Any = numba.njit(**options)(function)
-    index = getattr(dispatcher._cache, "_cache_file", None)
-    if index is None:  # a Numba that keeps its index elsewhere: compile anew rather than run stale code
+    try:
+        dispatcher: Any = numba.njit(**options)(function)
+    except RuntimeError as error:
+        if "cannot cache" not in str(error):
+            raise
+        tell_once("no folder can be written to that compiled code could be kept in")
         options["cache"] = False
         dispatcher = numba.njit(**options)(function)
-    else:
-        index._source_stamp = (index._source_stamp, _sources_digest())
+    if options["cache"]:
+        dispatcher = _kept(dispatcher, function, options)
     wrapped: Function = dispatcher
     return wrapped
+
+
+def _kept(dispatcher: Any, function: Function, options: dict[str, Any]) -> Any:
+    """Return a dispatcher whose machine code is kept as `CodeFile` does, under a stamp of all sources."""
+    plain = getattr(dispatcher._cache, "_cache_file", None)
+    stamp, folder = getattr(plain, "_source_stamp", None), getattr(dispatcher._cache, "_cache_path", None)
+    if stamp is None or folder is None:  # a Numba that keeps it elsewhere: compile anew, not stale code
+        return numba.njit(**options | {"cache": False})(function)
+    base = dispatcher._cache._impl.filename_base
+    dispatcher._cache._cache_file = CodeFile(folder, base, (stamp, _sources_digest()))
+    return dispatcher
 
 
 @cache

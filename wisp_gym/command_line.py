@@ -21,9 +21,9 @@ POLICIES_HELP = """policies:
   schedulers: fcfs  edf  density  static[:size]  continuous[:rtc,grow]  slo-aware[:late=...]
               proportional-fair[:budget]  random  file.py:Class
 
-exit codes: 0 done, 1 failed, 2 wrong input, 130 interrupted; unless it is 0, nothing has been written
-(--capacity, --loads and --grid keep finished rows when they are interrupted: the same command goes on from
-there)
+exit codes: 0 done, 1 failed, 2 wrong input, or a disk that is full or cannot be written to, 130 interrupted,
+143 ended by SIGTERM; unless it is 0, nothing has been written (--capacity, --loads and --grid keep finished
+rows when they are interrupted: the same command goes on from there)
 """
 
 

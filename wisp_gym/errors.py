@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import errno
 from collections.abc import Iterable
 
 LONGEST = 800
@@ -59,3 +60,16 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> InputError:
     :param known: the names that exist
     """
     return InputError(f"unknown {kind} {name!r}: {nearest(name, known)}")
+
+
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+
+
+def told(error: OSError) -> str:
+    """Return what the machine refused, for a line that a person reads: what, which file, what to do.
+
+    :param error: of a file that could not be read or written
+    """
+    reason = error.strerror or str(error) or type(error).__name__
+    line = f"{reason[:1].lower()}{reason[1:]}" + ("" if error.filename is None else f": {error.filename}")
+    return " ".join(f"{line}; free some".split()) if error.errno in _NO_SPACE else " ".join(line.split())

@@ -17,7 +17,8 @@ from wisp_gym.evaluation.load_runner import Workplace
 from wisp_gym.evaluation.load_save import save_capacity, save_loads
 from wisp_gym.evaluation.load_sweep import LoadSweep, parse_loads, sweep_loads
 from wisp_gym.evaluation.load_table import render_capacity, render_loads
-from wisp_gym.evaluation.output import check_writable, default_folder
+from wisp_gym.evaluation.lock import held
+from wisp_gym.evaluation.output import FILES, check_writable, default_folder
 from wisp_gym.evaluation.record import TUNED_FOLDER, record_name, store, stored
 from wisp_gym.evaluation.runner import evaluate_row, evaluate_world, evaluate_worlds, usable_cores
 from wisp_gym.evaluation.save import save
@@ -31,6 +32,7 @@ from wisp_gym.evaluation.tune_table import render_record
 
 __all__ = [
     "BOUNDS",
+    "FILES",
     "GRID_FILES",
     "TUNED_FOLDER",
     "Bounds",
@@ -63,6 +65,7 @@ __all__ = [
     "evaluate_world",
     "evaluate_worlds",
     "fleet_kinds",
+    "held",
     "hindsight",
     "measure_capacity",
     "measure_grid",

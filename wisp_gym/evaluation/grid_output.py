@@ -139,5 +139,5 @@ def save_grid(grid: Grid, folder: Path, command: Sequence[str], jobs: int, start
         "rows_taken_over": len(grid.keys()) - grid.new_rows,
         "sha256": {name: hashlib.sha256(content).hexdigest() for name, content in files.items()},
     }
-    write_together(folder, files | {MANIFEST_FILE: json_bytes(manifest)})
+    write_together(folder, files | {MANIFEST_FILE: json_bytes(manifest)}, MANIFEST_FILE)
     grid.rows.drop()

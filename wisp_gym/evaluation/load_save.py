@@ -106,5 +106,5 @@ def _save(
         "rows_taken_over": len(done.keys()) - done.new_rows,
         "sha256": {name: hashlib.sha256(content).hexdigest() for name, content in files.items()},
     }
-    write_together(folder, files | {MANIFEST_FILE: json_bytes(manifest)})
+    write_together(folder, files | {MANIFEST_FILE: json_bytes(manifest)}, MANIFEST_FILE)
     done.rows.drop()

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from wisp_gym.errors import InputError
@@ -16,6 +18,9 @@ FILES = (CSV_FILE, SUMMARY_FILE, MANIFEST_FILE)
 """What an evaluation writes."""
 
 LONGEST_NAME = 100
+
+PROBE_BYTES = 4096
+"""Written and dropped before any work: a full disk takes no byte."""
 
 
 def default_folder(scenario: str, policies: Sequence[str]) -> Path:
@@ -37,7 +42,7 @@ def check_writable(folder: Path, names: Sequence[str] = FILES, option: str = "--
     :param folder: where results go; it may not exist yet
     :param names: of the files
     :param option: what the user gave it with
-    :raises InputError: they cannot
+    :raises InputError: they cannot: no folder, no permission, no space
     """
     there = folder.absolute()
     while not there.exists() and there != there.parent:
@@ -50,31 +55,89 @@ def check_writable(folder: Path, names: Sequence[str] = FILES, option: str = "--
             f"{option} {folder}: {folder / blocked[0]} is a folder; a file of that name is to be written"
         )
     try:
-        os.rmdir(tempfile.mkdtemp(prefix=".wisp-gym-", dir=there))
+        with tempfile.TemporaryFile(prefix=".wisp-gym-", dir=there) as probe:
+            probe.write(bytes(PROBE_BYTES))
+            probe.flush()
+            os.fsync(probe.fileno())
     except OSError as error:
         raise InputError(f"{option} {folder}: {there} cannot be written to ({error.strerror})") from error
 
 
-def write_together(folder: Path, files: Mapping[str, bytes]) -> None:
+def write_together(folder: Path, files: Mapping[str, bytes], seal: str | None = None) -> None:
     """Write files under other names and rename them at the end: old ones stay until all new ones are there.
+
+    Every file is whole or not there, and on the disk before it gets its name. Renaming several is not one
+    step: a process that is killed between two leaves new files beside old ones. Where a file of the set is
+    its seal, that mixture has none.
 
     :param folder: made if it is missing
     :param files: content by name in the folder, or by absolute path
-    :raises OSError: the disk is full or gone; nothing is left behind
+    :param seal: name of the file without which the others are no set: the old one is removed before the first
+        of the others is renamed, the new one gets its name last
+    :raises OSError: the disk is full or gone; no half-written file is left behind
     """
     folder.mkdir(parents=True, exist_ok=True)
     made: list[tuple[Path, Path]] = []
     try:
         for name, content in files.items():
-            final = folder / name
-            final.parent.mkdir(parents=True, exist_ok=True)
-            handle, path = tempfile.mkstemp(prefix=f".{final.name}-", dir=final.parent)
-            made.append((Path(path), final))
-            with os.fdopen(handle, "wb") as file:
-                file.write(content)
-                os.fchmod(file.fileno(), 0o644)
+            made.append((_written_beside(folder / name, content), folder / name))
+        if seal is not None:
+            made.sort(key=lambda pair: pair[1] == folder / seal)
+            (folder / seal).unlink(missing_ok=True)
         for temporary, final in made:
             os.replace(temporary, final)
     finally:
         for temporary, _ in made:
             temporary.unlink(missing_ok=True)
+    for parent in {final.parent for _, final in made}:
+        _keep_names(parent)
+
+
+def _written_beside(final: Path, content: bytes) -> Path:
+    """Write a file under a temporary name in the folder of its own, down to the disk; return its path.
+
+    :raises OSError: it cannot be written; the error names the file as it was to be called
+    """
+    path: str | None = None
+    try:
+        final.parent.mkdir(parents=True, exist_ok=True)
+        handle, path = tempfile.mkstemp(prefix=f".{final.name}-", dir=final.parent)
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fchmod(file.fileno(), 0o644)
+            os.fsync(file.fileno())
+    except BaseException as error:
+        if path is not None:
+            Path(path).unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno is not None:
+            raise OSError(error.errno, error.strerror, str(final)) from error
+        raise
+    return Path(path)
+
+
+def _keep_names(folder: Path) -> None:
+    """Let the names in a folder outlast a power cut, where the file system can."""
+    with suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def unsealed(folder: Path) -> str | None:
+    """Return why the files of a folder of results are not one whole set; None where they are.
+
+    :param folder: with a manifest that has their hashes
+    """
+    try:
+        hashes = json.loads((folder / MANIFEST_FILE).read_text(encoding="utf-8"))["sha256"]
+        for name, digest in dict(hashes).items():
+            if hashlib.sha256((folder / str(name)).read_bytes()).hexdigest() != digest:
+                return f"{name} is not the one that {MANIFEST_FILE} was written with"
+    except FileNotFoundError as error:
+        return f"{Path(error.filename).name} is missing"
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        return f"{MANIFEST_FILE} cannot be read ({type(error).__name__})"
+    return None

@@ -40,5 +40,5 @@ def save(
     files[MANIFEST_FILE] = manifest_json(comparison, resolve, command, jobs, started, digests)
     if comparison.bounds is not None:
         comparison.bounds.keep()
-    write_together(folder, {**files, **(also or {})})
+    write_together(folder, {**files, **(also or {})}, MANIFEST_FILE)
     return [folder / name for name in files]

@@ -14,6 +14,7 @@ import pandas as pd
 
 from wisp_gym.errors import InputError
 from wisp_gym.evaluation.fleets import MIX, class_name
+from wisp_gym.evaluation.output import unsealed
 from wisp_gym.evaluation.statistics import Estimate, mean
 from wisp_gym.evaluation.summary import CLASSES, pooled
 
@@ -114,6 +115,9 @@ def read_results(folder: Path) -> list[Results]:
         raise InputError(
             f"{folder}: no results to draw: must hold manifest.json and one of {', '.join(SOURCES)}"
         )
+    why = unsealed(folder)
+    if why is not None:
+        raise InputError(f"{folder}: {why}; the results are no whole set: run evaluate.py again")
     return [_read(folder, name) for name in there]
 
 
