@@ -21,6 +21,7 @@ from wisp_gym.envs.action import (
     stop_thresholds,
 )
 from wisp_gym.envs.bank import ACT, OUT, Bank
+from wisp_gym.envs.clone import clone_environment
 from wisp_gym.envs.episode import TAU_S, Begun, Episodes, check_options, step_settings
 from wisp_gym.envs.features import SIZE, entries
 from wisp_gym.envs.reward import TERMS, Reward, named_terms, resolve_reward
@@ -262,6 +263,21 @@ class EdgeCloud(gymnasium.Env[Observation, npt.NDArray[np.int64]]):
         mask = np.ones(sum(SIZES), np.bool_)
         mask[0] = may_wait(self._running().simulation.state.clock[0])
         return mask
+
+    def clone(self) -> EdgeCloud:
+        """Return an exact, independent copy, in the middle of an episode or not.
+
+        The same actions give the same observations, rewards, infos and events in both, through `reset` into
+        the next episodes; what happens to one never touches the other. Worlds, which are never written, are
+        shared; a reward that is an object is copied with what it remembers. `copy.deepcopy` of an environment
+        copies its wrappers too.
+        """
+        return clone_environment(self)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> EdgeCloud:
+        """Let `copy.deepcopy` of wrappers copy what is inside."""
+        memo[id(self)] = twin = self.clone()
+        return twin
 
     def _running(self) -> Begun:
         if self.begun is None or self.over:

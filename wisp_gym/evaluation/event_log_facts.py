@@ -39,6 +39,7 @@ class LogFacts(Checked):
     split: which family of worlds.
     seed: of the world within it.
     policies, seeds: of the whole evaluation, in order.
+    fleets, loads: likewise; empty in a plain comparison.
     fleet: of a sweep of loads, the kind of fleet; None in a plain comparison.
     devices: of a sweep of loads, the size.
     provenance: of a sweep of loads, what the row rests on.
@@ -61,6 +62,8 @@ class LogFacts(Checked):
     seed: Count
     policies: tuple[str, ...]
     seeds: tuple[Count, ...]
+    fleets: tuple[str, ...] = ()
+    loads: tuple[Count, ...] = ()
     fleet: str | None = None
     devices: Count | None = None
     provenance: str | None = None

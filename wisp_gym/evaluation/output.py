@@ -39,9 +39,7 @@ def check_writable(folder: Path, names: Sequence[str] = FILES, option: str = "--
     :param option: what the user gave it with
     :raises InputError: they cannot
     """
-    there = folder.absolute()
-    while not there.exists() and there != there.parent:
-        there = there.parent
+    there = existing_parent(folder)
     if not there.is_dir():
         raise InputError(f"{option} {folder}: {there} is a file; a folder is needed")
     blocked = [name for name in names if (folder / name).is_dir()]
@@ -55,16 +53,29 @@ def check_writable(folder: Path, names: Sequence[str] = FILES, option: str = "--
         raise InputError(f"{option} {folder}: {there} cannot be written to ({error.strerror})") from error
 
 
-def write_together(folder: Path, files: Mapping[str, bytes]) -> None:
+def existing_parent(folder: Path) -> Path:
+    """Return the folder, absolute, or the nearest above it that exists."""
+    there = folder.absolute()
+    while not there.exists() and there != there.parent:
+        there = there.parent
+    return there
+
+
+def write_together(
+    folder: Path, files: Mapping[str, bytes], written: Mapping[str, Path] | None = None
+) -> None:
     """Write files under other names and rename them at the end: old ones stay until all new ones are there.
 
     :param folder: made if it is missing
     :param files: content by name in the folder, or by absolute path
+    :param written: files that are there under another name, on the same disk, by absolute path: moved first
     :raises OSError: the disk is full or gone; nothing is left behind
     """
     folder.mkdir(parents=True, exist_ok=True)
-    made: list[tuple[Path, Path]] = []
+    made: list[tuple[Path, Path]] = [(path, Path(final)) for final, path in (written or {}).items()]
     try:
+        for _, final in made:
+            final.parent.mkdir(parents=True, exist_ok=True)
         for name, content in files.items():
             final = folder / name
             final.parent.mkdir(parents=True, exist_ok=True)

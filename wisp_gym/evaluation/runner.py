@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
+from wisp_gym.evaluation.event_log import keep_log
 from wisp_gym.evaluation.pool import Pool
 from wisp_gym.evaluation.spec import Progress, Resolve, Row, RowSpec
 from wisp_gym.metrics import measure
@@ -35,17 +36,21 @@ def draw(spec: RowSpec) -> World:
 
 
 def evaluate_row(spec: RowSpec, resolve: Resolve, world: World | None = None) -> Row:
-    """Run one policy through one world and measure it. A pure function of the specification.
+    """Run one policy through one world and measure it. A pure function of the specification, which may also
+    ask for the event log to be written.
 
     :param spec: what to run
     :param resolve: turns the controller's name into a policy of its own, so that rows share no state
     :param world: the specification's world where it is at hand already; it is not changed
     :raises InputError: the controller's name is unknown
+    :raises OSError: the log cannot be written
     """
     world = draw(spec) if world is None else world
     policy = resolve(spec.controller)
-    simulation = Simulation(world, policy, policy_seed=spec.seed)
+    simulation = Simulation(world, policy, policy_seed=spec.seed, log=spec.log is not None)
     simulation.run()
+    if spec.log is not None:
+        keep_log(spec, spec.log, policy.name, simulation)
     window_s = (world.warmup_ns * _S_PER_NS, world.horizon_ns * _S_PER_NS)
     return Row(spec.policy, policy.name, spec.seed, window_s, measure(simulation))
 

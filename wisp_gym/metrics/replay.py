@@ -82,13 +82,7 @@ def replay(world: WorldArrays, state: State, rows: Rows, begin: int, until_ns: i
 @kernel
 def is_before_pass_end(kind: int) -> bool:
     """Return whether rows of a kind come before the end of a pass that ends at the same instant."""
-    return (
-        kind == LOG_DELIVER
-        or kind == LOG_START
-        or kind == LOG_AHEAD
-        or kind == LOG_RETRY
-        or kind == LOG_SUPERSEDE
-    )
+    return kind in (LOG_DELIVER, LOG_START, LOG_AHEAD, LOG_RETRY, LOG_SUPERSEDE)
 
 
 @kernel
@@ -215,7 +209,7 @@ def book_pass(world: WorldArrays, state: State, rows: Rows, i: int) -> int:
     count_pass(state, end_ns - clock["now_ns"])
     clock["batch_no"] += 1
     clock["busy"] = 1
-    return 1 + members
+    return 1 + int(members)
 
 
 @kernel
@@ -260,7 +254,7 @@ def exact_time_ns(world: WorldArrays, state: State) -> float:
         cached += request["cached"]
         pairs += attention_pairs(request["take"], request["cached"])
     pack["new"] = new
-    return pass_time_ns(world.server[0], world.pass_ns, new, cached, pairs, members)
+    return float(pass_time_ns(world.server[0], world.pass_ns, new, cached, pairs, members))
 
 
 @kernel
