@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING
 from wisp_gym.errors import InputError
 from wisp_gym.evaluation.event_log_facts import ENDING, LogFacts, facts_json, world_digest
 from wisp_gym.evaluation.event_log_rows import Form, check_form, write_rows
-from wisp_gym.evaluation.manifest import versions
 from wisp_gym.evaluation.output import check_writable, existing_parent
+from wisp_gym.evaluation.versions import versions
 from wisp_gym.metrics import serving
 
 if TYPE_CHECKING:
