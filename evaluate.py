@@ -6,6 +6,8 @@ python evaluate.py --policy wisp sled centralized --scenario trace --set workloa
 python evaluate.py --capacity --policy wisp sled centralized --scenario paper-qwen3-32b-a100 --plot
 python evaluate.py --grid --scenario paper-qwen3-32b-a100 --seeds 10 --plot
 python evaluate.py --plot-from results/FOLDER
+python evaluate.py --policy wisp sled --log-out logs
+python evaluate.py --rescore logs --set classes.allowance_s=2
 python evaluate.py --tune --scenario quickstart
 python evaluate.py --policy wisp:late=urgent wisp:late=last tuned hindsight random runs/ppo-quickstart-s0
 """
@@ -22,12 +24,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wisp_gym.command_line import OneLineParser, listed, parser, seed_list
+from wisp_gym.command_line import DEFAULT_SCENARIO, OneLineParser, listed, parser, seed_list
 from wisp_gym.errors import InputError, told
 from wisp_gym.signals import endings, exit_code, importing, leave
 
 if TYPE_CHECKING:
-    from wisp_gym.evaluation import Progress
+    from wisp_gym.evaluation import EventLogs, Progress
     from wisp_gym.scenario import Scenario
 
 __all__ = [
@@ -49,9 +51,11 @@ LOAD_PARTIAL = ("capacity.partial.csv", "loads.partial.csv", "grid.partial.csv")
 def check_together(options: argparse.Namespace) -> None:
     """Refuse options that contradict each other."""
     many, old = options.capacity or options.loads is not None, options.plot_from is not None
+    again = options.rescore is not None
     wrong = [
+        *log_rules(options),
         (
-            not (old or options.tune or options.grid or options.policy),
+            not (old or again or options.tune or options.grid or options.policy),
             "--policy: at least one is needed",
         ),
         (options.grid and bool(options.policy), "--grid runs all pairs: no --policy; --drafters narrows it"),
@@ -88,6 +92,37 @@ def check_together(options: argparse.Namespace) -> None:
             raise InputError(message)
 
 
+def log_rules(options: argparse.Namespace) -> list[tuple[bool, str]]:
+    """Return what of the options on event logs is wrong, and what to say then."""
+    other = options.capacity or options.grid or options.tune or options.plot_from is not None
+    again, new = options.rescore is not None, options.log_out is not None
+    given = {
+        "--policy": options.policy,
+        "--seeds": options.seeds,
+        "--devices": options.devices,
+        "--horizon": options.horizon,
+        "--loads": options.loads,
+        "--class": options.kinds,
+        "--log-out": options.log_out,
+        "--trace-out": options.trace_out,
+        "--scenario": None if options.scenario == DEFAULT_SCENARIO else options.scenario,
+    }
+    refused = [name for name, value in given.items() if value is not None]
+    return [
+        (
+            new and (other or again),
+            "--log-out goes with a plain comparison and --loads: no --capacity, --grid, --tune, --rescore, "
+            "--plot-from",
+        ),
+        (
+            options.log_format is not None and not new,
+            "--log-format: the form of event logs; --log-out names their folder",
+        ),
+        (again and other, "--rescore stands alone: no --capacity, --grid, --tune, --plot-from"),
+        (again and bool(refused), f"--rescore scores what the logs hold: no {', '.join(refused)}"),
+    ]
+
+
 def overrides(options: argparse.Namespace) -> list[str]:
     """Return the changes to the scenario."""
     shortcuts = {"fleet.devices": options.devices, "horizon_s": options.horizon}
@@ -105,6 +140,8 @@ def run(options: argparse.Namespace, command: Sequence[str]) -> str:
         return run_loads(options, command)
     if options.grid:
         return run_grid(options, command)
+    if options.rescore is not None:
+        return run_rescore(options, command)
     if options.tune:
         return tune(options)
     started = datetime.now(UTC)
@@ -121,7 +158,8 @@ def run(options: argparse.Namespace, command: Sequence[str]) -> str:
     if options.trace_out is not None:
         traced = evaluation.check_trace(options.trace_out, options.trace_window, loaded)
     jobs = options.jobs or evaluation.usable_cores()
-    with evaluation.held(folder, evaluation.FILES):
+    shown, also = "", None
+    with evaluation.held(folder, evaluation.FILES), logs_of(options) as logs:
         with progress_bar() as progress:
             comparison = evaluation.compare(
                 loaded,
@@ -131,16 +169,18 @@ def run(options: argparse.Namespace, command: Sequence[str]) -> str:
                 candidates,
                 jobs=jobs,
                 progress=progress,
+                logs=logs,
             )
         table = evaluation.render(comparison, options.per_class)
-        shown, also = "", None
         if traced is not None:
             also = evaluation.trace_file(comparison, options.trace_out, traced, resolve)
             shown = (
                 f"\n{options.trace_out} shows {traced[0]:g} to {traced[1]:g} s "
                 f"of seed {comparison.seeds[0]}: open it in ui.perfetto.dev"
             )
-        evaluation.save(comparison, folder, resolve, command, jobs, started, also)
+        written = {} if logs is None else logs.written()
+        evaluation.save(comparison, folder, resolve, command, jobs, started, also, written)
+    shown += told_of_logs(options)
     drawn = f"\n{draw(folder)}" if options.plot else ""
     return f"{table}\n\nmetrics.csv, summary.json and manifest.json are in {folder}{shown}{drawn}"
 
@@ -156,6 +196,48 @@ def check_record_place(loaded: Scenario, policies: Sequence[str]) -> None:
     record = evaluation.TUNED_FOLDER / evaluation.record_name(loaded)
     if set(BOUNDS) & set(policies) and not record.exists():
         evaluation.check_writable(evaluation.TUNED_FOLDER, (), "the record behind `tuned`:")
+@contextmanager
+def logs_of(options: argparse.Namespace) -> Iterator[EventLogs | None]:
+    """Give a place for event logs, where they are asked for."""
+    from wisp_gym import evaluation
+
+    if options.log_out is None:
+        yield None
+        return
+    with evaluation.event_logs(options.log_out, options.log_format or "parquet") as logs:
+        yield logs
+
+
+def told_of_logs(options: argparse.Namespace) -> str:
+    """Say where event logs are, if any have been written."""
+    if options.log_out is None:
+        return ""
+    return f"\nthe event logs are in {options.log_out}: evaluate.py --rescore {options.log_out}"
+
+
+def run_rescore(options: argparse.Namespace, command: Sequence[str]) -> str:
+    """Score event logs again, save, and return what to show."""
+    started = datetime.now(UTC)
+    from wisp_gym import evaluation
+
+    changes = options.overrides
+    evaluation.check_changes(changes)
+    logs = evaluation.read_logs(options.rescore)
+    facts = logs[0].facts
+    name = ["rescored", *facts.policies, *map(str, facts.loads), *changes]
+    folder = options.out or evaluation.default_folder(logs[0].scenario().name, name)
+    evaluation.check_writable(folder, ("metrics.csv", "summary.json", "loads.csv", "manifest.json"))
+    jobs = options.jobs or evaluation.usable_cores()
+    with progress_bar() as progress:
+        rescored = evaluation.rescore(logs, changes, jobs, progress)
+    if isinstance(rescored, evaluation.LoadSweep):
+        table = evaluation.render_loads(rescored)
+    else:
+        table = evaluation.render(rescored, options.per_class)
+    evaluation.save_rescored(rescored, logs, changes, folder, command, jobs, started)
+    judged = f", judged with {', '.join(changes)}" if changes else ""
+    drawn = f"\n{draw(folder)}" if options.plot else ""
+    return f"{table}\n\nread from {len(logs)} event logs{judged}; the rows are in {folder}{drawn}"
 
 
 def run_loads(options: argparse.Namespace, command: Sequence[str]) -> str:
@@ -180,18 +262,19 @@ def run_loads(options: argparse.Namespace, command: Sequence[str]) -> str:
     jobs = options.jobs or evaluation.usable_cores()
     who, seeds = (options.policy, kinds), options.seeds or seed_list("5")
     held = evaluation.held(folder, (*names, *LOAD_PARTIAL))
-    with held, kept_when_interrupted(folder), progress_bar() as progress:
-        place = evaluation.Workplace(folder, jobs, progress)
+    with held, kept_when_interrupted(folder), logs_of(options) as logs, progress_bar() as progress:
+        place = evaluation.Workplace(folder, jobs, progress, logs)
         if options.capacity:
             study = evaluation.measure_capacity(loaded, *who, seeds, resolve, candidates, place)
             evaluation.save_capacity(study, folder, command, jobs, started)
             table = evaluation.render_capacity(study)
         else:
             sweep = evaluation.sweep_loads(loaded, *who, loads, seeds, resolve, candidates, place)
-            evaluation.save_loads(sweep, folder, command, jobs, started)
+            written = {} if logs is None else logs.written()
+            evaluation.save_loads(sweep, folder, command, jobs, started, written)
             table = evaluation.render_loads(sweep)
     drawn = f"\n{draw(folder)}" if options.plot else ""
-    return f"{table}\n\nthe rows and manifest.json are in {folder}{drawn}"
+    return f"{table}\n\nthe rows and manifest.json are in {folder}{told_of_logs(options)}{drawn}"
 
 
 @contextmanager

@@ -30,8 +30,8 @@ from agents.spaces import ENVIRONMENT_ID
 from agents.validation import Validation, ValidationRow
 from wisp_gym import scenario as scenarios
 from wisp_gym.errors import InputError
-from wisp_gym.evaluation.manifest import versions
 from wisp_gym.evaluation.output import unsealed
+from wisp_gym.evaluation.versions import versions
 
 LOG_STEPS = 2048
 """Curves get a point about every so many decisions, or every rollout where that is longer."""

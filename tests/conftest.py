@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
-from core import EASY, POLICIES, TIGHT, draw, run
+from core import EASY, LITTLE, POLICIES, TIGHT, draw, run
 
+import evaluate
 from wisp_gym.envs import episode
 from wisp_gym.pipeline import Simulation
 from wisp_gym.world import World
@@ -33,6 +35,16 @@ def simulate(worlds: dict[str, World]) -> Callable[[str, str], Simulation]:
         return finished[setting, policy]
 
     return get
+
+
+@pytest.fixture(scope="session")
+def evaluated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a comparison in `ran`, its event logs in `logs`, and in `plain` the same without logs."""
+    folder = tmp_path_factory.mktemp("evaluated")
+    words = ["--policy", "wisp", "centralized", *LITTLE]
+    assert evaluate.main([*words, "--out", f"{folder}/ran", "--log-out", f"{folder}/logs"]) == 0
+    assert evaluate.main([*words, "--out", f"{folder}/plain"]) == 0
+    return folder
 
 
 def _logging(*arguments: Any, **named: Any) -> Simulation:

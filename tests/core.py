@@ -39,6 +39,10 @@ TIGHT = (  # prompts in chunks, evictions, paged cache, queues
 )
 
 
+LITTLE = ["--devices", "5", "--horizon", "30", "--set", "warmup_s=8", "--seeds", "2", "--jobs", "1"]
+"""Words of an evaluation that takes no time."""
+
+
 def small(*overrides: str) -> Scenario:
     return scenario.load("quickstart", overrides)
 

@@ -9,6 +9,7 @@ from typing import NoReturn
 
 INPUT_ERROR = 2
 MOST_SEEDS = 100_000
+DEFAULT_SCENARIO = "quickstart"
 
 POLICIES_HELP = """policies:
   wisp  wisp:late=urgent,deadline=timeline  wisp:suspect=drop  wisp:best  centralized  centralized:rtc,grow
@@ -79,7 +80,7 @@ def parser(about: str) -> argparse.ArgumentParser:
     )
     add(
         "--scenario",
-        default="quickstart",
+        default=DEFAULT_SCENARIO,
         metavar="NAME",
         help="a shipped scenario or a YAML file (%(default)s)",
     )
@@ -117,7 +118,7 @@ def parser(about: str) -> argparse.ArgumentParser:
 
 
 def add_studies(add: Callable[..., object]) -> None:
-    """Add the options beyond a comparison: traces, capacity, grid, loads, plots.
+    """Add the options beyond a comparison: traces, event logs, capacity, grid, loads, plots.
 
     :param add: the parser's `add_argument`
     """
@@ -131,6 +132,20 @@ def add_studies(add: Callable[..., object]) -> None:
         "--trace-window",
         metavar="BEGIN:END",
         help="simulated seconds of the trace (the first 60 after the warm-up)",
+    )
+    add(
+        "--log-out",
+        type=Path,
+        metavar="DIR",
+        help="also write the event log of every run, for --rescore (docs/event-log.md)",
+    )
+    add("--log-format", metavar="FORM", help="of the event logs: parquet or csv (parquet)")
+    add(
+        "--rescore",
+        type=Path,
+        metavar="DIR",
+        help="run nothing: score the event logs of a folder again, under --set classes.allowance_s=S, "
+        "classes.on_time_share=P or warmup_s=S if given",
     )
     add(
         "--capacity",

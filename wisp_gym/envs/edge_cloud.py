@@ -21,6 +21,7 @@ from wisp_gym.envs.action import (
     stop_thresholds,
 )
 from wisp_gym.envs.bank import ACT, OUT, Bank
+from wisp_gym.envs.clone import clone_environment
 from wisp_gym.envs.episode import TAU_S, Begun, Episodes, check_options, step_settings
 from wisp_gym.envs.features import SIZE, entries
 from wisp_gym.envs.reward import TERMS, Reward, named_terms, resolve_reward
@@ -139,6 +140,37 @@ class EdgeCloud(gymnasium.Env[Observation, npt.NDArray[np.int64]]):
     ## Information
     `dt` (s), `discount` = exp(-dt / tau_s), `forced`, `cost` (share of devices behind), `terms`; at the end
     `episode_metrics` (docs/metrics.md).
+
+    ## Copies
+    `env.unwrapped.clone()` is an exact, independent copy in the middle of an episode: the same actions give the
+    same in both, through `reset` too. `copy.deepcopy(env)` copies the wrappers with it. So a decision can be
+    tried in several ways on one world, the past and all that is still to be drawn being the same:
+
+    ```python
+    import gymnasium
+    import wisp_gym
+    from wisp_gym.envs import wisp_action
+
+    env = gymnasium.make("wisp_gym/EdgeCloud-v0", overrides=["fleet.devices=110"], seed=1, split="test")
+    env.reset()
+    for _ in range(100):
+        env.step(wisp_action())
+
+
+    def goodput_tps(action, seconds=5.0):
+        # on-time tokens/s of a branch that acts so now, and as WISP afterwards
+        branch, on_time, passed = env.unwrapped.clone(), 0.0, 0.0
+        while passed < seconds:
+            info = branch.step(action)[-1]
+            on_time, passed = on_time + info["terms"]["on_time_tokens"], passed + info["dt"]
+            action = wisp_action()
+        return on_time / passed
+
+
+    served = goodput_tps(wisp_action())
+    waited = goodput_tps([0, *wisp_action()[1:]])
+    print(goodput_tps(wisp_action()) - served, waited - served)
+    ```
 
     ## Rendering
     `render_mode="rgb_array"`: lanes of up to 16 devices, the same number of each SLO class, and of the GPU over
@@ -262,6 +294,21 @@ class EdgeCloud(gymnasium.Env[Observation, npt.NDArray[np.int64]]):
         mask = np.ones(sum(SIZES), np.bool_)
         mask[0] = may_wait(self._running().simulation.state.clock[0])
         return mask
+
+    def clone(self) -> EdgeCloud:
+        """Return an exact, independent copy, in the middle of an episode or not.
+
+        The same actions give the same observations, rewards, infos and events in both, through `reset` into
+        the next episodes; what happens to one never touches the other. Worlds, which are never written, are
+        shared; a reward that is an object is copied with what it remembers. `copy.deepcopy` of an environment
+        copies its wrappers too.
+        """
+        return clone_environment(self)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> EdgeCloud:
+        """Let `copy.deepcopy` of wrappers copy what is inside."""
+        memo[id(self)] = twin = self.clone()
+        return twin
 
     def _running(self) -> Begun:
         if self.begun is None or self.over:

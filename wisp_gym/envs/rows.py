@@ -118,7 +118,7 @@ class Stack:
         self.bank.rows[i] = row_record(begun)[0]
         self.bank.rows[i]["events"] = self.room["events"]
         self.begun[i] = begun
-        self._settle_in(i)
+        self.settle_in(i)
 
     def _make_room(self, parts: dict[str, Array], needed: dict[str, int]) -> None:
         """Lay all rows out anew with room for a larger pipeline."""
@@ -144,7 +144,7 @@ class Stack:
         self.bank = Bank(**fields, **{name: parts[name] for name in OF_SCENARIO}, **workspace())
         for i, begun in enumerate(self.begun):
             if begun is not None:
-                self._settle_in(i)
+                self.settle_in(i)
 
     def _shape(self, name: str, part: Array) -> tuple[int, ...]:
         """Return the shape of a field with room for every row."""
@@ -153,7 +153,7 @@ class Stack:
         kind, more = _LENGTH[name]
         return (self.count, self.room[kind] + more, *part.shape[1:])
 
-    def _settle_in(self, i: int) -> None:
+    def settle_in(self, i: int) -> None:
         """Let row i's simulation and observer work on the row's arrays."""
         begun, bank = self.begun[i], self.bank
         assert begun is not None

@@ -15,6 +15,7 @@ from gymnasium.vector.utils import batch_space
 from wisp_gym import scenario as scenarios
 from wisp_gym.envs.action import SIZES, Control, action_space, kept_components, may_wait, stop_thresholds
 from wisp_gym.envs.bank import ACT, OUT, REST
+from wisp_gym.envs.clone import clone_vector
 from wisp_gym.envs.edge_cloud import check_control, observation_space
 from wisp_gym.envs.episode import TAU_S, Episodes, check_options, step_settings
 from wisp_gym.envs.features import SIZE
@@ -196,6 +197,15 @@ class EdgeCloudVector(VectorEnv[Observations, npt.NDArray[np.int64], Array]):
         return np.array(
             [float(own(named_terms(row))) if on else 0.0 for row, on in zip(self.terms, active, strict=True)]
         )
+
+    def clone(self) -> EdgeCloudVector:
+        """Return an exact, independent copy; see `EdgeCloud.clone`."""
+        return clone_vector(self)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> EdgeCloudVector:
+        """Let `copy.deepcopy` of wrappers copy what is inside."""
+        memo[id(self)] = twin = self.clone()
+        return twin
 
     def _check_begun(self) -> None:
         if not self.begun.all():

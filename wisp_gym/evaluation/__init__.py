@@ -9,6 +9,9 @@ from wisp_gym.evaluation.best import Choice, choose
 from wisp_gym.evaluation.bounds import BOUNDS, Bounds
 from wisp_gym.evaluation.capacity import Capacity, CapacityStudy, measure_capacity
 from wisp_gym.evaluation.compare import Comparison, compare
+from wisp_gym.evaluation.event_log import EventLogs, event_logs
+from wisp_gym.evaluation.event_log_rescore import EventLog, check_changes, read_logs, rescore
+from wisp_gym.evaluation.event_log_save import save_rescored
 from wisp_gym.evaluation.fleets import FleetKind, at_load, fleet_kinds
 from wisp_gym.evaluation.grid import Grid, measure_grid
 from wisp_gym.evaluation.grid_output import GRID_FILES, render_grid, save_grid
@@ -42,6 +45,8 @@ __all__ = [
     "Choice",
     "Comparison",
     "Estimate",
+    "EventLog",
+    "EventLogs",
     "FleetKind",
     "Grid",
     "LoadSweep",
@@ -55,6 +60,7 @@ __all__ = [
     "Tuning",
     "Workplace",
     "at_load",
+    "check_changes",
     "check_trace",
     "check_writable",
     "choose",
@@ -64,22 +70,26 @@ __all__ = [
     "evaluate_row",
     "evaluate_world",
     "evaluate_worlds",
+    "event_logs",
     "fleet_kinds",
     "held",
     "hindsight",
     "measure_capacity",
     "measure_grid",
     "parse_loads",
+    "read_logs",
     "record_name",
     "render",
     "render_capacity",
     "render_grid",
     "render_loads",
     "render_record",
+    "rescore",
     "save",
     "save_capacity",
     "save_grid",
     "save_loads",
+    "save_rescored",
     "store",
     "stored",
     "summarise",

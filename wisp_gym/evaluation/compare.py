@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from wisp_gym.errors import InputError
 from wisp_gym.evaluation.best import Choice, choose
 from wisp_gym.evaluation.bounds import BOUNDS, Bounds, find_bounds
+from wisp_gym.evaluation.event_log import EventLogs, Extent
 from wisp_gym.evaluation.record import TUNED_FOLDER
 from wisp_gym.evaluation.runner import evaluate_worlds
 from wisp_gym.evaluation.spec import Candidates, Progress, Resolve, Row, RowSpec, Split
@@ -70,6 +71,7 @@ def compare(
     records: Path | None = TUNED_FOLDER,
     jobs: int = 1,
     progress: Progress | None = None,
+    logs: EventLogs | None = None,
 ) -> Comparison:
     """Run every policy on every world and return the rows.
 
@@ -84,13 +86,17 @@ def compare(
     :param records: where such records are kept; None: neither read nor kept
     :param jobs: processes at most; the rows do not depend on it
     :param progress: told how many rows are done, and of how many
-    :raises InputError: a name or seed is unknown, missing or given twice; a stored record is damaged
+    :param logs: where the rows' event logs go; None: nowhere
+    :raises InputError: a name or seed is unknown, missing or given twice; a stored record is damaged; the
+    logs' folder holds others
     """
     refuse_repeats("policy", policies)
     refuse_repeats("seed", seeds)
     options = {policy: candidates(policy) for policy in policies if policy not in BOUNDS}
     for name in dict.fromkeys(name for names in options.values() for name in names):
         resolve(name)  # a wrong name fails before any work
+    if logs is not None:
+        logs.begin(Extent(tuple(policies), tuple(seeds)))
     choices = {
         policy: choose(scenario, policy, names, best_seeds, resolve, jobs, progress)
         for policy, names in options.items()
@@ -106,8 +112,9 @@ def compare(
             return bounds.controller(policy, seed)
         return choices[policy].chosen if policy in choices else options[policy][0]
 
+    log = None if logs is None else logs.to()
     worlds = [
-        [RowSpec(scenario, policy, controller(policy, seed), seed, split) for policy in policies]
+        [RowSpec(scenario, policy, controller(policy, seed), seed, split, log) for policy in policies]
         for seed in seeds
     ]
     rows = evaluate_worlds(worlds, resolve, jobs, progress)

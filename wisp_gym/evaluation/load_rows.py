@@ -45,14 +45,21 @@ class LoadRows:
     :param folder: of the results; nothing is written before `keep`
     :param finished: name of the file of a finished run; its rows are taken over too
     :param provenance: what the rows rest on, by (fleet, policy); others in the files are left aside
+    :param take_over: whether rows that are there already are taken over
     """
 
-    def __init__(self, folder: Path, finished: str, provenance: Mapping[tuple[str, str], str]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        finished: str,
+        provenance: Mapping[tuple[str, str], str],
+        take_over: bool = True,
+    ) -> None:
         self.folder, self.finished = folder, finished
         self.unfinished = f"{Path(finished).stem}.partial.csv"
         self.provenance = provenance
         self.rows: dict[Key, Row] = {}
-        for name in (finished, self.unfinished):
+        for name in (finished, self.unfinished) if take_over else ():
             self.rows |= self._read(folder / name)
         self.taken_over = len(self.rows)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from wisp_gym.evaluation.best import pick, training_worlds
 from wisp_gym.evaluation.compare import BEST_SEEDS
+from wisp_gym.evaluation.event_log import EventLogs, LogTo
 from wisp_gym.evaluation.fleets import FleetKind
 from wisp_gym.evaluation.load_rows import LoadRows
 from wisp_gym.evaluation.pool import Pool
@@ -27,11 +28,13 @@ class Workplace:
     :param folder: of the results; unfinished work is kept there
     :param jobs: processes at most; the rows do not depend on it
     :param progress: told how many rows are done, and of how many known so far
+    :param logs: where the rows' event logs go; None: nowhere
     """
 
     folder: Path
     jobs: int = 1
     progress: Progress | None = None
+    logs: EventLogs | None = None
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,7 @@ class LoadRunner:
     :param resolve: turns a name into a policy
     :param pool: where to run
     :param progress: told how many rows are done, and of how many known so far
+    :param logs: where the event logs of test worlds go; None: nowhere
     """
 
     def __init__(
@@ -68,9 +72,10 @@ class LoadRunner:
         resolve: Resolve,
         pool: Pool,
         progress: Progress | None = None,
+        logs: EventLogs | None = None,
     ) -> None:
         self.rows, self.options, self.seeds = rows, options, seeds
-        self.resolve, self.pool, self.progress = resolve, pool, progress
+        self.resolve, self.pool, self.progress, self.logs = resolve, pool, progress, logs
         self.done = self.total = 0
         self.kept = time.monotonic()
 
@@ -113,13 +118,21 @@ class LoadRunner:
             scenario = point.kind.at(point.devices)
             for seed in seeds:
                 world = worlds.setdefault((point.kind.name, point.devices, seed), [])
-                world.append(RowSpec(scenario, point.policy, chosen[point], seed))
+                log = self._log(point)
+                world.append(RowSpec(scenario, point.policy, chosen[point], seed, log=log))
         order = sorted(worlds, key=lambda world: -world[1])
         done = self._evaluate([worlds[at] for at in order])
         for (fleet, devices, _), rows in zip(order, done, strict=True):
             for row in rows:
                 self.rows.add(fleet, devices, row)
             self._keep_now_and_then()
+
+    def _log(self, point: Point) -> LogTo | None:
+        """Return where the event logs of a point's rows go."""
+        if self.logs is None:
+            return None
+        fleet = point.kind.name
+        return self.logs.to(fleet, point.devices, self.rows.provenance[fleet, point.policy])
 
     def _evaluate(self, worlds: Sequence[Sequence[RowSpec]]) -> Iterable[list[Row]]:
         """Yield the rows of each world in order."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -37,9 +37,19 @@ def save_capacity(
     _save(study, folder, files, command, jobs, started)
 
 
-def save_loads(sweep: LoadSweep, folder: Path, command: Sequence[str], jobs: int, started: datetime) -> None:
-    """Write loads.csv and manifest.json; parameters and errors as for `save_capacity`."""
-    _save(sweep, folder, {LOADS_FILE: sweep.rows.csv(sweep.keys())}, command, jobs, started)
+def save_loads(
+    sweep: LoadSweep,
+    folder: Path,
+    command: Sequence[str],
+    jobs: int,
+    started: datetime,
+    written: Mapping[str, Path] | None = None,
+) -> None:
+    """Write loads.csv and manifest.json; parameters and errors as for `save_capacity`.
+
+    :param written: files that only have to be moved, by absolute path
+    """
+    _save(sweep, folder, {LOADS_FILE: sweep.rows.csv(sweep.keys())}, command, jobs, started, written)
 
 
 def capacity_json(study: CapacityStudy) -> bytes:
@@ -94,6 +104,7 @@ def _save(
     command: Sequence[str],
     jobs: int,
     started: datetime,
+    written: Mapping[str, Path] | None = None,
 ) -> None:
     """Write files with a manifest that names their hashes."""
     manifest = run_facts(command, jobs, started) | {
@@ -106,5 +117,5 @@ def _save(
         "rows_taken_over": len(done.keys()) - done.new_rows,
         "sha256": {name: hashlib.sha256(content).hexdigest() for name, content in files.items()},
     }
-    write_together(folder, files | {MANIFEST_FILE: json_bytes(manifest)}, MANIFEST_FILE)
+    write_together(folder, files | {MANIFEST_FILE: json_bytes(manifest)}, MANIFEST_FILE, written)
     done.rows.drop()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from wisp_gym.errors import InputError
 from wisp_gym.evaluation.capacity import checked_options, rests_on
+from wisp_gym.evaluation.event_log import Extent
 from wisp_gym.evaluation.fleets import FleetKind
 from wisp_gym.evaluation.load_rows import Key, LoadRows
 from wisp_gym.evaluation.load_runner import LoadRunner, Point, Workplace
@@ -81,11 +82,16 @@ def sweep_loads(
     """Run every policy at every load. Parameters and errors as for `capacity.measure_capacity`.
 
     :param loads: devices
+    :raises InputError: also where the folder of `place.logs` holds the logs of another evaluation
     """
     options = checked_options(policies, seeds, resolve, candidates)
-    rows = LoadRows(place.folder, LOADS_FILE, rests_on(kinds, options, resolve))
+    if place.logs is not None:
+        fleets = tuple(kind.name for kind in kinds)
+        place.logs.begin(Extent(tuple(policies), tuple(seeds), fleets, tuple(sorted(loads))))
+    # A row that is there already has no log: with logs, all are run.
+    rows = LoadRows(place.folder, LOADS_FILE, rests_on(kinds, options, resolve), place.logs is None)
     with Pool(place.jobs) as pool:
-        runner = LoadRunner(rows, options, seeds, resolve, pool, place.progress)
+        runner = LoadRunner(rows, options, seeds, resolve, pool, place.progress, place.logs)
         runner.run(Point(kind, policy, load) for kind in kinds for policy in policies for load in loads)
     new_rows = len(rows.rows) - rows.taken_over
     return LoadSweep(

@@ -8,7 +8,6 @@ import platform
 import subprocess
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +16,8 @@ from wisp_gym.evaluation.bounds import HINDSIGHT, TUNED
 from wisp_gym.evaluation.compare import Comparison
 from wisp_gym.evaluation.json_text import json_bytes
 from wisp_gym.evaluation.spec import Resolve
+from wisp_gym.evaluation.versions import versions
 
-PACKAGES = ("wisp-gym", "numpy", "numba", "llvmlite", "pydantic", "gymnasium", "torch")
 THREAD_VARIABLES = ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "NUMBA_DISABLE_JIT")
 
 
@@ -73,17 +72,6 @@ def run_facts(command: Sequence[str], jobs: int, started: datetime) -> dict[str,
         "processes_allowed": jobs,
         "threads": {name: os.environ[name] for name in THREAD_VARIABLES if name in os.environ},
     }
-
-
-def versions() -> dict[str, str]:
-    """Return the versions of Python and of those packages that can change a result."""
-    found = {"python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
 
 
 def git_state(folder: Path) -> dict[str, Any] | None:

@@ -44,9 +44,7 @@ def check_writable(folder: Path, names: Sequence[str] = FILES, option: str = "--
     :param option: what the user gave it with
     :raises InputError: they cannot: no folder, no permission, no space
     """
-    there = folder.absolute()
-    while not there.exists() and there != there.parent:
-        there = there.parent
+    there = existing_parent(folder)
     if not there.is_dir():
         raise InputError(f"{option} {folder}: {there} is a file; a folder is needed")
     blocked = [name for name in names if (folder / name).is_dir()]
@@ -63,7 +61,20 @@ def check_writable(folder: Path, names: Sequence[str] = FILES, option: str = "--
         raise InputError(f"{option} {folder}: {there} cannot be written to ({error.strerror})") from error
 
 
-def write_together(folder: Path, files: Mapping[str, bytes], seal: str | None = None) -> None:
+def existing_parent(folder: Path) -> Path:
+    """Return the folder, absolute, or the nearest above it that exists."""
+    there = folder.absolute()
+    while not there.exists() and there != there.parent:
+        there = there.parent
+    return there
+
+
+def write_together(
+    folder: Path,
+    files: Mapping[str, bytes],
+    seal: str | None = None,
+    written: Mapping[str, Path] | None = None,
+) -> None:
     """Write files under other names and rename them at the end: old ones stay until all new ones are there.
 
     Every file is whole or not there, and on the disk before it gets its name. Renaming several is not one
@@ -74,11 +85,14 @@ def write_together(folder: Path, files: Mapping[str, bytes], seal: str | None = 
     :param files: content by name in the folder, or by absolute path
     :param seal: name of the file without which the others are no set: the old one is removed before the first
         of the others is renamed, the new one gets its name last
+    :param written: files that are there under another name, on the same disk, by absolute path: moved first
     :raises OSError: the disk is full or gone; no half-written file is left behind
     """
     folder.mkdir(parents=True, exist_ok=True)
-    made: list[tuple[Path, Path]] = []
+    made: list[tuple[Path, Path]] = [(path, Path(final)) for final, path in (written or {}).items()]
     try:
+        for _, final in made:
+            final.parent.mkdir(parents=True, exist_ok=True)
         for name, content in files.items():
             made.append((_written_beside(folder / name, content), folder / name))
         if seal is not None:

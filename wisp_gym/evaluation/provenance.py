@@ -10,8 +10,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from wisp_gym._jit import _sources_digest
-from wisp_gym.evaluation.manifest import versions
 from wisp_gym.evaluation.spec import Resolve
+from wisp_gym.evaluation.versions import versions
 from wisp_gym.scenario import Scenario
 
 LENGTH = 16

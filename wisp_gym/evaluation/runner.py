@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
+from wisp_gym.evaluation.event_log import keep_log
 from wisp_gym.evaluation.pool import Pool
 from wisp_gym.evaluation.spec import Progress, Resolve, Row, RowSpec
 from wisp_gym.metrics import measure
@@ -40,18 +41,22 @@ def evaluate_row(
     world: World | None = None,
     progress: Callable[[float], None] | None = None,
 ) -> Row:
-    """Run one policy through one world and measure it. A pure function of the specification.
+    """Run one policy through one world and measure it. A pure function of the specification, which may also
+    ask for the event log to be written.
 
     :param spec: what to run
     :param resolve: turns the controller's name into a policy of its own, so that rows share no state
     :param world: the specification's world where it is at hand already; it is not changed
     :param progress: told now and then, in a long world, which share of it has passed
     :raises InputError: the controller's name is unknown
+    :raises OSError: the log cannot be written
     """
     world = draw(spec) if world is None else world
     policy = resolve(spec.controller)
-    simulation = Simulation(world, policy, policy_seed=spec.seed)
+    simulation = Simulation(world, policy, policy_seed=spec.seed, log=spec.log is not None)
     simulation.run(progress if world.streamed else None)
+    if spec.log is not None:
+        keep_log(spec, spec.log, policy.name, simulation)
     window_s = (world.warmup_ns * _S_PER_NS, world.horizon_ns * _S_PER_NS)
     return Row(spec.policy, policy.name, spec.seed, window_s, measure(simulation))
 

@@ -22,6 +22,7 @@ def save(
     jobs: int,
     started: datetime,
     also: Mapping[str, bytes] | None = None,
+    written: Mapping[str, Path] | None = None,
 ) -> list[Path]:
     """Write the three files and return their paths; results that were there stay until all three are written.
     A new record behind `tuned` is stored before them.
@@ -33,6 +34,7 @@ def save(
     :param jobs: processes allowed
     :param started: when, with time zone
     :param also: further files, by absolute path
+    :param written: files that only have to be moved, by absolute path
     :raises OSError: they cannot be written; nothing is left behind
     """
     files = {CSV_FILE: metrics_csv(comparison), SUMMARY_FILE: summary_json(comparison)}
@@ -40,5 +42,5 @@ def save(
     files[MANIFEST_FILE] = manifest_json(comparison, resolve, command, jobs, started, digests)
     if comparison.bounds is not None:
         comparison.bounds.keep()
-    write_together(folder, {**files, **(also or {})}, MANIFEST_FILE)
+    write_together(folder, {**files, **(also or {})}, MANIFEST_FILE, written)
     return [folder / name for name in files]

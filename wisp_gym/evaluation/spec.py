@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
+    from wisp_gym.evaluation.event_log import LogTo
     from wisp_gym.pipeline import Policy
     from wisp_gym.scenario import Scenario
 
@@ -32,6 +33,7 @@ class RowSpec:
     :param controller: the name that is resolved; differs from `policy` where the best of several was chosen
     :param seed: of the world within its split, 0 or more; a policy's own randomness is seeded by it too
     :param split: which worlds
+    :param log: where its event log is written; None: nowhere
     """
 
     scenario: Scenario
@@ -39,6 +41,7 @@ class RowSpec:
     controller: str
     seed: int
     split: Split = "test"
+    log: LogTo | None = None
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from wisp_gym.metrics.sessions import device_attainment, jain_index, plain_mean, session_table
-from wisp_gym.pipeline.simulation import Simulation
+from wisp_gym.pipeline.books import Books
 from wisp_gym.pipeline.state import BIN_NS, COUNTER, IDLE
 from wisp_gym.world.types import GROUPS
 
@@ -31,7 +31,7 @@ def bin_quantile(bins: npt.NDArray[np.int64], q: float) -> float:
     return (at + 0.5) * BIN_NS * 1e-9
 
 
-def counted(sim: Simulation) -> npt.NDArray[Any]:
+def counted(sim: Books) -> npt.NDArray[Any]:
     """Return what was counted in the window, by SLO class.  # (4,) COUNTER"""
     assert sim.snapshot is not None
     before, after = sim.snapshot["counters"], sim.state.counters
@@ -41,10 +41,12 @@ def counted(sim: Simulation) -> npt.NDArray[Any]:
     return result
 
 
-def measure(sim: Simulation) -> dict[str, float]:
+def measure(sim: Books) -> dict[str, float]:
     """Return the metrics of a run over its window, docs/metrics.md says what each one is.
 
     The run must have a window (`Simulation.run`, or `mark_window`) and be settled up to now.
+
+    :param sim: a simulation, or its replay from an event log
 
     :raises RuntimeError: a run without a window
     """
@@ -79,7 +81,7 @@ def _tokens(sums: dict[str, float], window_s: float) -> dict[str, float]:
     }
 
 
-def _sessions(sim: Simulation) -> dict[str, float]:
+def _sessions(sim: Books) -> dict[str, float]:
     """Attainment, shares of sessions, stalls, time to first token, fairness."""
     assert sim.snapshot is not None
     world, state = sim.world.arrays, sim.state
@@ -111,7 +113,7 @@ def _sessions(sim: Simulation) -> dict[str, float]:
     return metrics | _stalls(sim)
 
 
-def _stalls(sim: Simulation) -> dict[str, float]:
+def _stalls(sim: Books) -> dict[str, float]:
     """The longest time without a token inside a session, sessions still waiting included."""
     assert sim.snapshot is not None
     devices = sim.state.devices
@@ -146,7 +148,7 @@ def _losses(sums: dict[str, float]) -> dict[str, float]:
     return metrics
 
 
-def _latency(sim: Simulation, sums: dict[str, float]) -> dict[str, float]:
+def _latency(sim: Books, sums: dict[str, float]) -> dict[str, float]:
     assert sim.snapshot is not None
     tbt = (sim.state.tbt - sim.snapshot["tbt"]).sum(axis=0)
     waits = (sim.state.waits - sim.snapshot["waits"]).sum(axis=0)
@@ -158,7 +160,7 @@ def _latency(sim: Simulation, sums: dict[str, float]) -> dict[str, float]:
     return metrics
 
 
-def _server(sim: Simulation, sums: dict[str, float], window_s: float) -> dict[str, float]:
+def _server(sim: Books, sums: dict[str, float], window_s: float) -> dict[str, float]:
     assert sim.snapshot is not None
     before, after = sim.snapshot["totals"][0], sim.state.totals[0]
     passes = float(after["passes"] - before["passes"])
@@ -180,7 +182,7 @@ def _server(sim: Simulation, sums: dict[str, float], window_s: float) -> dict[st
     }
 
 
-def _per_class(sim: Simulation, counts: npt.NDArray[Any], window_s: float) -> dict[str, float]:
+def _per_class(sim: Books, counts: npt.NDArray[Any], window_s: float) -> dict[str, float]:
     metrics: dict[str, float] = {}
     for g in range(GROUPS):
         there = sim.world.arrays.groups[g]["devices"] > 0

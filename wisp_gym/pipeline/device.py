@@ -56,8 +56,8 @@ def send_up(world: WorldArrays, state: State, d: int, sent_ns: int, size_bytes: 
 
 
 @kernel
-def send_down(world: WorldArrays, state: State, d: int, tokens: int, now_ns: int) -> None:
-    """Put a result on a device's downlink."""
+def cross_downlink(world: WorldArrays, state: State, d: int, tokens: int, now_ns: int) -> int:
+    """Put a result on a device's downlink and return when it arrives."""
     device, mine = world.devices[d], state.devices[d]
     network = device["network"]
     cell = link_cell(world.seed[0], d, now_ns, world.refresh[network])
@@ -66,6 +66,13 @@ def send_down(world: WorldArrays, state: State, d: int, tokens: int, now_ns: int
     counter = state.counters[device["group"]]
     counter["network_ns"] += arrival - now_ns
     counter["bytes"] += HEADER_BYTES + PROMPT_TOKEN_BYTES * tokens
+    return arrival
+
+
+@kernel
+def send_down(world: WorldArrays, state: State, d: int, tokens: int, now_ns: int) -> None:
+    """Send a result to a device."""
+    arrival = cross_downlink(world, state, d, tokens, now_ns)
     push_event(state.events, state.clock[0], arrival, DELIVERY, d, tokens)
 
 

@@ -11,7 +11,6 @@ import numpy as np
 import numpy.typing as npt
 
 from wisp_gym.estimation import fit_estimator
-from wisp_gym.pipeline.accounting import settle_all
 from wisp_gym.pipeline.advance import (
     ASK_DRAFTER,
     ASK_SCHEDULER,
@@ -25,11 +24,12 @@ from wisp_gym.pipeline.advance import (
     room_left,
 )
 from wisp_gym.pipeline.answers import check_limit, check_picks, check_wait
+from wisp_gym.pipeline.books import Books
 from wisp_gym.pipeline.log import recent_rows
 from wisp_gym.pipeline.policy import DrafterRule, Policy, SchedulerRule
 from wisp_gym.pipeline.protocols import Commander, DispatchView, Drafter, RoundView, Scheduler, Wait
 from wisp_gym.pipeline.scores import asked, asked_scores, built_in, compiled_scores, stream_law
-from wisp_gym.pipeline.state import State, new_state
+from wisp_gym.pipeline.state import new_state
 from wisp_gym.pipeline.stream_pool import StreamPool
 from wisp_gym.rules import control as rules
 from wisp_gym.rules.table import by_batch_size
@@ -98,7 +98,7 @@ def typical_context(scenario: Scenario) -> float:
     return float(np.mean(requests.prompt_tokens)) + float(np.mean(requests.output_tokens)) / 2
 
 
-class Simulation:
+class Simulation(Books):
     """A policy at work in a world.
 
     :param world: from `draw_world`; shared, never changed
@@ -120,28 +120,22 @@ class Simulation:
         log: bool = False,
         log_s: float | None = None,
     ) -> None:
-        self.world, self.policy, self.log_s = world, policy, log_s
+        self.policy, self.log_s = policy, log_s
         drafter, scheduler = policy.drafter, policy.scheduler
         self.asked_drafter = None if isinstance(drafter, DrafterRule) else drafter
         self.asked_scheduler = None if isinstance(scheduler, SchedulerRule) else scheduler
         commanded = isinstance(scheduler, Commander)
-        self.arrays = world.arrays
+        self.world, self.arrays = world, world.arrays
         self.pool = self._pool(drafter, commanded) if world.streamed else None
-        on, off = (_EMPTY, _EMPTY) if world.streamed else self._scores(drafter, commanded)
+        on, off = (_EMPTY, _EMPTY) if world.streamed else self._scores(world, drafter, commanded)
         law = stream_law(world) if isinstance(drafter, DrafterRule) and drafter.kind == "bayes" else None
-        self.state: State = new_state(world.arrays, scenario_estimator(world), on, off, log, law)
+        super().__init__(world, new_state(world.arrays, scenario_estimator(world), on, off, log, law))
         self._set_control(policy_seed)
         if commanded:
             self.state.control["drafter"] = rules.COMMANDED
             self.state.control["ahead"] = self.state.control["timeout_ns"] = 0
-        self.snapshot: dict[str, Any] | None = None
         self.answer = GO_ON
         self._start()
-
-    @property
-    def now_ns(self) -> int:
-        """Simulated time, ns."""
-        return int(self.state.clock[0]["now_ns"])
 
     @property
     def events(self) -> npt.NDArray[np.int64]:
@@ -180,39 +174,6 @@ class Simulation:
                 return int(code)
             self.grow()
 
-    def settle(self) -> None:
-        """Settle every token due before now, so that the counters `due` and `due_on_time` are exact."""
-        world, state = self.arrays, self.state
-        settle_all(
-            world.devices,
-            state.devices,
-            world.sessions,
-            state.outcomes,
-            world.groups,
-            state.counters,
-            self.now_ns,
-        )
-
-    def mark_window(self) -> None:
-        """Begin the window in which metrics count: remember what was counted before it."""
-        self.settle()
-        state = self.state
-        self.snapshot = {
-            "start_ns": self.now_ns,
-            "counters": state.counters.copy(),
-            "totals": state.totals.copy(),
-            "tbt": state.tbt.copy(),
-            "waits": state.waits.copy(),
-            "kv_used": int(state.clock[0]["kv_used"]),
-            "busy_left_ns": self.busy_left_ns(),
-        }
-        state.devices["stall_ns"] = 0
-
-    def busy_left_ns(self) -> int:
-        """Return how much of the running pass lies after now, ns."""
-        clock = self.state.clock[0]
-        return max(0, int(clock["pass_end_ns"]) - self.now_ns) if clock["busy"] else 0
-
     def dispatch_view(self) -> DispatchView:
         """Return what the server knows at a dispatch."""
         clock, control, server = self.state.clock[0], self.state.control[0], self.world.arrays.server[0]
@@ -245,11 +206,14 @@ class Simulation:
             round_trip_s=(now_ns - int(mine["sent_ns"])) * 1e-9,
         )
 
-    def _scores(self, drafter: DrafterRule | Drafter, commanded: bool) -> tuple[FloatArray, FloatArray]:
+    @staticmethod
+    def _scores(
+        world: World, drafter: DrafterRule | Drafter, commanded: bool
+    ) -> tuple[FloatArray, FloatArray]:
         if not isinstance(drafter, DrafterRule):
-            return asked_scores(self.world, drafter)
+            return asked_scores(world, drafter)
         score = "stop" if commanded else drafter.score
-        return (_EMPTY, _EMPTY) if score is None else compiled_scores(self.world, score)
+        return (_EMPTY, _EMPTY) if score is None else compiled_scores(world, score)
 
     def _pool(self, drafter: DrafterRule | Drafter, commanded: bool) -> StreamPool:
         """Return where the token streams of a streamed world are drawn, and let the kernel read there."""

@@ -113,7 +113,23 @@ def end_member(world: WorldArrays, state: State, d: int) -> None:
         refresh_cost(request, mine["cached"], mine["held"], world.server[0], state)
         join_queue(state, d)
         return
+    done = commit(world, state, d)
+    send_down(world, state, d, mine["accepted"] + 1, now_ns)
+    mine["phase"] = DOWNLINK
+    if state.control[0]["server_loop"] == 1 and not done:
+        from_ns = round_from_ns(world, state, d, mine["committed"])
+        if now_ns < from_ns:
+            wait_until_ready(state, d, from_ns, READING)
+        else:
+            begin_on_server(world, state, d)
+
+
+@kernel
+def commit(world: WorldArrays, state: State, d: int) -> bool:
+    """Commit a verified round: its tokens, and what of the session stays in KV memory. Return whether the
+    session is complete."""
     count_round(world, state, d)
+    mine = state.devices[d]
     mine["committed"] += mine["accepted"] + 1
     session = world.sessions[mine["session"]]
     # A session that never leaves the engine keeps every token; between rounds only whole blocks are found.
@@ -124,14 +140,7 @@ def end_member(world: WorldArrays, state: State, d: int) -> None:
         mine["cached"] = 0
     if done or state.control[0]["whole_output"] == 0:
         hold(state, d, mine["cached"])
-    send_down(world, state, d, mine["accepted"] + 1, now_ns)
-    mine["phase"] = DOWNLINK
-    if state.control[0]["server_loop"] == 1 and not done:
-        from_ns = round_from_ns(world, state, d, mine["committed"])
-        if now_ns < from_ns:
-            wait_until_ready(state, d, from_ns, READING)
-        else:
-            begin_on_server(world, state, d)
+    return done
 
 
 @kernel

@@ -52,6 +52,16 @@ def load(source: str | Path | Scenario, overrides: Sequence[str] = ()) -> Scenar
     return _build(read_mapping(path), overrides, str(source), path.parent)
 
 
+def from_fields(fields: dict[str, Any], origin: str) -> Scenario:
+    """Return a scenario from its fields, paths in them resolved, as a file written by a run keeps them.
+
+    :param fields: as `Scenario.file.model_dump(mode="json")`
+    :param origin: where they stand, for an error's line
+    :raises InputError: as `load`
+    """
+    return _build(fields, (), origin, None)
+
+
 def as_written(source: str | Path) -> Scenario:
     """Return a scenario to be shown, not simulated: as `load`, but a trace that is not set may stay so.
 
