@@ -27,6 +27,7 @@ from wisp_gym.errors import InputError
 
 if TYPE_CHECKING:
     from wisp_gym.evaluation import Progress
+    from wisp_gym.evaluation.spec import Resolve
 
 __all__ = [
     "FAILED",
@@ -92,6 +93,18 @@ def overrides(options: argparse.Namespace) -> list[str]:
     return [*options.overrides, *(f"{key}={value}" for key, value in shortcuts.items() if value is not None)]
 
 
+def resolver(options: argparse.Namespace) -> Resolve:
+    """Return what turns a policy's name into a policy; say whose code runs, where --trust lets any."""
+    from agents.foreign import WARNING
+    from baselines import is_foreign, resolve, resolve_trusted
+
+    if not options.trust:
+        return resolve
+    for name in filter(is_foreign, options.policy):
+        print(f"--trust: loading {name} {WARNING}", file=sys.stderr)
+    return resolve_trusted
+
+
 def run(options: argparse.Namespace, command: Sequence[str]) -> str:
     """Check everything the user gave, compare, save, and return what to show."""
     check_together(options)
@@ -104,11 +117,11 @@ def run(options: argparse.Namespace, command: Sequence[str]) -> str:
     if options.tune:
         return tune(options)
     started = datetime.now(UTC)
-    from baselines import candidates, resolve
+    from baselines import candidates
     from wisp_gym import evaluation, scenario
 
     changes = overrides(options)
-    loaded = scenario.load(options.scenario, changes)
+    loaded, resolve = scenario.load(options.scenario, changes), resolver(options)
     folder = options.out or evaluation.default_folder(loaded.name, [*options.policy, *changes])
     evaluation.check_writable(folder)
     traced = None
@@ -141,11 +154,11 @@ def run(options: argparse.Namespace, command: Sequence[str]) -> str:
 def run_loads(options: argparse.Namespace, command: Sequence[str]) -> str:
     """Find capacities, or compare at several loads; save, and return what to show."""
     started = datetime.now(UTC)
-    from baselines import candidates, resolve
+    from baselines import candidates
     from wisp_gym import evaluation, scenario
 
     changes = overrides(options)
-    loaded = scenario.load(options.scenario, changes)
+    loaded, resolve = scenario.load(options.scenario, changes), resolver(options)
     kinds = evaluation.fleet_kinds(
         loaded, options.kinds or (["each", "mix"] if options.capacity else ["mix"])
     )
