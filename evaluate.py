@@ -30,6 +30,7 @@ from wisp_gym.signals import endings, exit_code, importing, leave
 
 if TYPE_CHECKING:
     from wisp_gym.evaluation import EventLogs, Progress
+    from wisp_gym.evaluation.spec import Resolve
     from wisp_gym.scenario import Scenario
 
 __all__ = [
@@ -131,6 +132,18 @@ def overrides(options: argparse.Namespace) -> list[str]:
     return [*options.overrides, *(f"{key}={value}" for key, value in shortcuts.items() if value is not None)]
 
 
+def resolver(options: argparse.Namespace) -> Resolve:
+    """Return what turns a policy's name into a policy; say whose code runs, where --trust lets any."""
+    from agents.foreign import WARNING
+    from baselines import is_foreign, resolve, resolve_trusted
+
+    if not options.trust:
+        return resolve
+    for name in filter(is_foreign, options.policy):
+        print(f"--trust: loading {name} {WARNING}", file=sys.stderr)
+    return resolve_trusted
+
+
 def run(options: argparse.Namespace, command: Sequence[str]) -> str:
     """Check everything the user gave, compare, save, and return what to show."""
     check_together(options)
@@ -146,11 +159,11 @@ def run(options: argparse.Namespace, command: Sequence[str]) -> str:
         return tune(options)
     started = datetime.now(UTC)
     with importing():
-        from baselines import candidates, resolve
+        from baselines import candidates
         from wisp_gym import evaluation, scenario
 
     changes = overrides(options)
-    loaded = scenario.load(options.scenario, changes)
+    loaded, resolve = scenario.load(options.scenario, changes), resolver(options)
     folder = options.out or evaluation.default_folder(loaded.name, [*options.policy, *changes])
     evaluation.check_writable(folder)
     check_record_place(loaded, options.policy)
@@ -196,6 +209,8 @@ def check_record_place(loaded: Scenario, policies: Sequence[str]) -> None:
     record = evaluation.TUNED_FOLDER / evaluation.record_name(loaded)
     if set(BOUNDS) & set(policies) and not record.exists():
         evaluation.check_writable(evaluation.TUNED_FOLDER, (), "the record behind `tuned`:")
+
+
 @contextmanager
 def logs_of(options: argparse.Namespace) -> Iterator[EventLogs | None]:
     """Give a place for event logs, where they are asked for."""
@@ -244,11 +259,11 @@ def run_loads(options: argparse.Namespace, command: Sequence[str]) -> str:
     """Find capacities, or compare at several loads; save, and return what to show."""
     started = datetime.now(UTC)
     with importing():
-        from baselines import candidates, resolve
+        from baselines import candidates
         from wisp_gym import evaluation, scenario
 
     changes = overrides(options)
-    loaded = scenario.load(options.scenario, changes)
+    loaded, resolve = scenario.load(options.scenario, changes), resolver(options)
     kinds = evaluation.fleet_kinds(
         loaded, options.kinds or (["each", "mix"] if options.capacity else ["mix"])
     )

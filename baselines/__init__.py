@@ -6,6 +6,13 @@ Nothing in wisp_gym imports this package.
 
 from __future__ import annotations
 
-from baselines.names import candidates, drafter_names, resolve, scheduler_names
+from baselines.names import candidates, drafter_names, is_foreign, resolve, resolve_trusted, scheduler_names
 
-__all__ = ["candidates", "drafter_names", "resolve", "scheduler_names"]
+__all__ = [
+    "candidates",
+    "drafter_names",
+    "is_foreign",
+    "resolve",
+    "resolve_trusted",
+    "scheduler_names",
+]

@@ -35,6 +35,9 @@ tuned, hindsight
     bounds: the best constant action on training worlds, and on each of the very worlds compared
 DIR
     a trained model: a folder with model.safetensors and model.json, or either file
+FILE.zip, FILE.zip:control=draft,hold=0.5
+    a model that stable-baselines3 saved, with the control and the hold_s it was trained with where they are
+    not the environment's defaults; loading it runs code in it, so only with --trust
 
 Drafters: none, fixed:K, confidence[:threshold], entropy[:nats], predictor[:recall][,drop], specdec++[:h],
 table[:batch=K,...], goodput, ucb[:explore], random, oracle[:cap], bayes[:least], file.py:Class; fixed,
@@ -46,20 +49,24 @@ slo-aware[:late=...,deadline=...,margin=...,expected=...], proportional-fair[:bu
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import cast
+from typing import cast, get_args
 
 from baselines import drafters, schedulers, settings, sled
 from baselines.files import is_class_name, load_controller
 from baselines.options import choices
+from wisp_gym.envs.action import Control
 from wisp_gym.envs.constant import constant_policy, parse_action
+from wisp_gym.envs.episode import LONGEST_HOLD_S
 from wisp_gym.errors import InputError, unknown
 from wisp_gym.evaluation.bounds import BOUNDS
 from wisp_gym.pipeline import Drafter, DrafterRule, Policy, Scheduler, SchedulerRule
 
 PLUS = "specdec++"
 MODEL_FILES = ("model.safetensors", "model.json")
+_FOREIGN = re.compile(r"(.+\.zip)(?::(.*))?", re.DOTALL)
 FORMS = (
     "wisp:best",
     "sled:tuned",
@@ -71,6 +78,7 @@ FORMS = (
     "fixed:K",
     "DRAFTER+SCHEDULER",
     "DIR of a trained model",
+    "FILE.zip of stable-baselines3",
 )
 
 
@@ -129,6 +137,30 @@ def resolve(name: str) -> Policy:
     :param name: see this module
     :raises InputError: the name or one of its options does not exist, or a file of the user's cannot be used
     """
+    return _resolve(name, trusted=False)
+
+
+def resolve_trusted(name: str) -> Policy:
+    """Return the policy that a name means, and let the code in a model of stable-baselines3 run.
+
+    :param name: see this module
+    :raises InputError: as `resolve`
+    """
+    return _resolve(name, trusted=True)
+
+
+def is_foreign(name: str) -> bool:
+    """Say whether a name is a model that stable-baselines3 saved, with its options or without.
+
+    :param name: of a policy
+    """
+    return _FOREIGN.fullmatch(name) is not None and not Path(name).is_dir()
+
+
+def _resolve(name: str, trusted: bool) -> Policy:
+    """Return the policy that a name means."""
+    if is_foreign(name):
+        return _foreign(name, trusted)
     if _is_model(name):
         import agents  # reads the model; imported only when one is named
 
@@ -166,6 +198,18 @@ def _is_model(name: str) -> bool:
     except (OSError, ValueError):  # too long for a path, or not one at all
         return False
     return os.sep in name and "+" not in name and not is_class_name(name)
+
+
+def _foreign(name: str, trusted: bool) -> Policy:
+    """Return a model that stable-baselines3 saved."""
+    from agents import foreign  # imports torch only once the model is trusted
+
+    path, options = cast("re.Match[str]", _FOREIGN.fullmatch(name)).groups()
+    chosen = choices(
+        Path(path).name, options or "", {"control": get_args(Control)}, {"hold": (0.0, LONGEST_HOLD_S)}
+    )
+    control = cast(Control, chosen.get("control", "joint"))
+    return foreign.load(path, trusted, Path(name).name, control, float(chosen.get("hold", 0.0)))
 
 
 def _drafter(name: str) -> DrafterRule | Drafter:

@@ -96,7 +96,7 @@ def parse(text: str, origin: str) -> Any:
     :raises InputError: where the text is not plain YAML
     """
     try:
-        return yaml.load(text, Loader=PlainLoader)  # PlainLoader is a SafeLoader
+        return yaml.load(text, Loader=PlainLoader)  # noqa: S506 (PlainLoader is a SafeLoader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f" line {mark.line + 1}, column {mark.column + 1}" if mark else ""

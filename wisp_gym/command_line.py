@@ -16,6 +16,7 @@ POLICIES_HELP = """policies:
   sled  sled:confidence,ahead=on,timeout=1,size=8,limit=0.05  sled:tuned (the best size)
   fixed:K  random  DIR (a trained model)  DRAFTER+SCHEDULER, as in predictor+fcfs
   action:R,B,L,S,C1,C2,C3,C4 (one action of EdgeCloud-v0)  tuned  hindsight (bounds, docs/bounds.md)
+  FILE.zip[:control=draft,hold=0.5] (saved by stable-baselines3; needs --trust)
   oracle  bayes (ceilings: they know what no controller knows; docs/bounds.md)
   drafters: none  fixed:K  confidence[:threshold]  entropy[:nats]  predictor[:recall][,drop]  specdec++[:h]
             table[:batch=K,...]  goodput  ucb[:explore]  random  oracle[:cap]  bayes[:least]  file.py:Class
@@ -99,6 +100,11 @@ def parser(about: str) -> argparse.ArgumentParser:
         metavar="KEY=VALUE",
         dest="overrides",
         help="change the scenario",
+    )
+    add(
+        "--trust",
+        action="store_true",
+        help="load FILE.zip of stable-baselines3, which runs the code in it",
     )
     add("--out", type=Path, metavar="DIR", help="folder of the files (results/<scenario>-<policies>)")
     add(

@@ -86,7 +86,7 @@ def class_attainment(results: Results) -> Figure:
             color=CLASS_COLOURS[number - 1],
             edgecolor="0.3",
             linewidth=0.3,
-            xerr=np.clip(inside, 0, None),
+            xerr=np.clip(inside, 0, None).tolist(),  # of an array of one bar, matplotlib 3.10 warns
             error_kw=ERROR,
         )
     _rows(axes, policies)

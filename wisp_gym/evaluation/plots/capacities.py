@@ -26,7 +26,7 @@ def capacity(results: Results) -> Figure:
             for here, (low, high) in zip(value, ends, strict=True)
         ]
         places = np.arange(len(fleets)) + (at - (len(policies) - 1) / 2) * width
-        axes.bar(places, value, 0.9 * width, color=colour(at), yerr=np.array(gaps).T, error_kw=ERROR)
+        axes.bar(places, value, 0.9 * width, color=colour(at), yerr=np.array(gaps).T.tolist(), error_kw=ERROR)
     axes.set_xticks(range(len(fleets)), fleets)
     axes.tick_params(axis="x", length=0)
     axes.grid(False, axis="x")
