@@ -22,6 +22,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from wisp_gym._parser import complain
 from wisp_gym.command_line import OneLineParser, listed, parser, seed_list
 from wisp_gym.errors import InputError
 
@@ -251,6 +252,8 @@ def show(text: str) -> None:
     """Print, to a reader that may have left (as `head` does)."""
     try:
         print(text, flush=True)
+    except UnicodeEncodeError:  # a terminal without ±
+        print(text.encode("ascii", "replace").decode(), flush=True)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
@@ -262,7 +265,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         text = run(options, ["evaluate.py", *words])
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
+        complain(error, options.debug)
         return INPUT_ERROR
     except KeyboardInterrupt as interrupt:
         print(f"interrupted: {str(interrupt) or 'nothing has been written'}", file=sys.stderr)

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evaluate import FAILED, INPUT_ERROR, INTERRUPTED, OneLineParser, progress_bar, show
+from wisp_gym._parser import path_argument
 from wisp_gym.errors import InputError
 
 if TYPE_CHECKING:
@@ -87,11 +88,16 @@ def parser() -> argparse.ArgumentParser:
     add("--envs", type=whole(1), metavar="N", help="copies of the environment stepped side by side")
     add("--seed", type=whole(0), metavar="S", help="of weights, actions and worlds (0)")
     add("--seeds", type=whole(1), metavar="N", help="N runs, of seeds S to S+N-1, over the cores")
-    add("--out", type=Path, metavar="DIR", help="runs/<agent>-<scenario>-s<seed>; with --seeds DIR-s<seed>")
+    add(
+        "--out",
+        type=path_argument,
+        metavar="DIR",
+        help="runs/<agent>-<scenario>-s<seed>; with --seeds DIR-s<seed>",
+    )
     add("--overwrite", action="store_true", default=None, help="replace the run that DIR holds")
     add(
         "--resume",
-        type=Path,
+        type=path_argument,
         metavar="RUN",
         help="go on with an interrupted run, its folder, to the same result",
     )

@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from wisp_gym._files import check_target
 from wisp_gym.errors import InputError
 
 CSV_FILE, SUMMARY_FILE, MANIFEST_FILE = "metrics.csv", "summary.json", "manifest.json"
@@ -40,19 +41,25 @@ def check_writable(folder: Path, names: Sequence[str] = FILES, option: str = "--
     :raises InputError: they cannot
     """
     there = folder.absolute()
-    while not there.exists() and there != there.parent:
-        there = there.parent
-    if not there.is_dir():
-        raise InputError(f"{option} {folder}: {there} is a file; a folder is needed")
-    blocked = [name for name in names if (folder / name).is_dir()]
-    if blocked:
-        raise InputError(
-            f"{option} {folder}: {folder / blocked[0]} is a folder; a file of that name is to be written"
-        )
     try:
+        while not there.exists() and there != there.parent:
+            if there.is_symlink():
+                raise InputError(f"{option} {folder}: {there} is a link to nowhere or to itself")
+            there = there.parent
+        if not there.is_dir():
+            raise InputError(f"{option} {folder}: {there} is a file; a folder is needed")
+        for name in names:
+            check_target(folder / name, f"{option} {folder}")
         os.rmdir(tempfile.mkdtemp(prefix=".wisp-gym-", dir=there))
-    except OSError as error:
-        raise InputError(f"{option} {folder}: {there} cannot be written to ({error.strerror})") from error
+        for name in names:  # what it is written as first has a longer name
+            handle, path = tempfile.mkstemp(prefix=f".{name}-", dir=there)
+            os.close(handle)
+            os.unlink(path)
+    except InputError:
+        raise
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"{option} {folder}: {there} cannot be written to ({reason})") from error
 
 
 def write_together(folder: Path, files: Mapping[str, bytes]) -> None:

@@ -45,11 +45,13 @@ def asked_scores(world: World, drafter: Drafter) -> tuple[FloatArray, FloatArray
 
     :raises InputError: scores of a wrong shape
     """
-    result = []
+    result, who = [], getattr(drafter, "called", "Drafter")
     for signals in (world.signals, world.off_signals):
         scores = np.empty(signals.shape[1], np.float32)
         for session in world.arrays.sessions:
             begin, end = int(session["offset"]), int(session["offset"] + session["length"])
-            scores[begin:end] = check_scores(drafter.score(Stream(signals[:, begin:end].T)), end - begin)
+            answer = drafter.score(Stream(signals[:, begin:end].T))
+            with np.errstate(over="ignore"):  # beyond float32 a score is infinite, which is a number
+                scores[begin:end] = check_scores(answer, end - begin, who)
         result.append(scores)
     return result[0], result[1]
