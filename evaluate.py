@@ -24,6 +24,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from wisp_gym._parser import complain
 from wisp_gym.command_line import DEFAULT_SCENARIO, OneLineParser, listed, parser, seed_list
 from wisp_gym.errors import InputError, told
 from wisp_gym.signals import endings, exit_code, importing, leave
@@ -380,6 +381,8 @@ def show(text: str) -> bool:
     """
     try:
         print(text, flush=True)
+    except UnicodeEncodeError:  # a terminal without ±
+        return show(text.encode("ascii", "replace").decode())
     except OSError as error:
         # The same at exit, when Python writes out what it still holds.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -415,7 +418,7 @@ def answer(options: argparse.Namespace, command: Sequence[str]) -> int:
     try:
         text = run(options, command)
     except InputError as error:
-        say(f"error: {error}")
+        complain(error, options.debug)
         return INPUT_ERROR
     except OSError as error:
         say(f"error: {told(error)}; {left}")

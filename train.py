@@ -28,6 +28,7 @@ from evaluate import (
     say,
     show,
 )
+from wisp_gym._parser import path_argument
 from wisp_gym.errors import InputError, told
 from wisp_gym.signals import endings, exit_code, importing, leave
 
@@ -97,11 +98,16 @@ def parser() -> argparse.ArgumentParser:
     add("--envs", type=whole(1), metavar="N", help="copies of the environment stepped side by side")
     add("--seed", type=whole(0), metavar="S", help="of weights, actions and worlds (0)")
     add("--seeds", type=whole(1), metavar="N", help="N runs, of seeds S to S+N-1, over the cores")
-    add("--out", type=Path, metavar="DIR", help="runs/<agent>-<scenario>-s<seed>; with --seeds DIR-s<seed>")
+    add(
+        "--out",
+        type=path_argument,
+        metavar="DIR",
+        help="runs/<agent>-<scenario>-s<seed>; with --seeds DIR-s<seed>",
+    )
     add("--overwrite", action="store_true", default=None, help="replace the run that DIR holds")
     add(
         "--resume",
-        type=Path,
+        type=path_argument,
         metavar="RUN",
         help="go on with an interrupted run, its folder, to the same result",
     )

@@ -10,7 +10,7 @@ import json
 import os
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -26,6 +26,7 @@ from agents import generators
 from agents.environment import TrainingEnvironments
 from agents.files import CHECKPOINT, check_there
 from agents.validation import ValidationRow
+from wisp_gym._json import parse_json
 from wisp_gym.errors import InputError
 from wisp_gym.evaluation.output import write_together
 
@@ -96,7 +97,7 @@ def put_back(checkpoint: Checkpoint, learner: OnPolicyAlgorithm) -> None:
         environments.restore(parts["environments"])
         _restore_learner(learner, parts["learner"], checkpoint)
         generators.restore(parts["generators"])
-    except (KeyError, ValueError, RuntimeError) as error:
+    except (LookupError, AttributeError, TypeError, ValueError, RuntimeError) as error:
         raise InputError(f"{CHECKPOINT}: not one of this version ({error})") from error
 
 
@@ -130,20 +131,43 @@ def load(folder: Path) -> Checkpoint | None:
     :raises InputError: it cannot be read, or is of another format
     """
     path = folder / CHECKPOINT
-    if not path.exists():
+    if not path.exists() and not path.is_symlink():
         return None
+    if not path.is_file():
+        raise InputError(f"checkpoint {path}: must be an ordinary file")
     try:
         with safetensors.safe_open(os.fspath(path), "np") as file:
-            header = json.loads(file.metadata()["checkpoint"])
+            header = parse_json(file.metadata()["checkpoint"], f"checkpoint {path}", not_finite=True)
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no mapping)
         if header["format"] != FORMAT:
             raise InputError(f"checkpoint {path}: format {header['format']!r}; this version reads {FORMAT}")
         rows = tuple(ValidationRow(**row) for row in header["rows"])
+        _check_header(header, rows)
         return Checkpoint(
             header["run"], header["timesteps"], header["updates"], header["curves"], rows, arrays
         )
+    except InputError:
+        raise
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         raise InputError(f"checkpoint {path}: cannot be read ({error})") from error
+
+
+def _check_header(header: Any, rows: Sequence[ValidationRow]) -> None:
+    """Check the numbers and names beside the arrays.
+
+    :raises ValueError: one is of another type
+    """
+    counts = [header["timesteps"], header["updates"], *(row.timesteps for row in rows)]
+    curves = header["curves"]
+    numbers = [value for row in rows for value in astuple(row)]
+    plain = (
+        isinstance(header["run"], str)
+        and all(type(count) is int and 0 <= count < 1 << 62 for count in counts)
+        and isinstance(curves, dict)
+        and all(type(value) in (int, float) for value in [*curves.values(), *numbers])
+    )
+    if not plain:
+        raise ValueError("a number or name in its header is none")
 
 
 def _optimiser_arrays(optimiser: torch.optim.Optimizer) -> Arrays:

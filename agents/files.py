@@ -48,7 +48,22 @@ def cleared(folder: Path) -> Iterator[None]:
     (folder / CHECKPOINT).unlink(missing_ok=True)
     yield
     (folder / VALIDATION_CSV).unlink(missing_ok=True)
-    shutil.rmtree(folder / CURVES, ignore_errors=True)
+    curves = folder / CURVES
+    if curves.is_dir() and not curves.is_symlink():
+        shutil.rmtree(curves, ignore_errors=True)
+    else:
+        curves.unlink(missing_ok=True)
+
+
+def check_curves(folder: Path) -> None:
+    """Make sure that a run that is taken up again can go on with its curves.
+
+    :param folder: the run's
+    :raises InputError: something that is no folder stands where they are
+    """
+    curves = folder / CURVES
+    if (curves.exists() or curves.is_symlink()) and not curves.is_dir():
+        raise InputError(f"--resume {folder}: {curves} is no folder; take it away, the curves go there")
 
 
 def drop_checkpoint(folder: Path) -> None:

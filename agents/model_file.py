@@ -3,27 +3,35 @@
 from __future__ import annotations
 
 import hashlib
-import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import safetensors.numpy
-from safetensors import SafetensorError
 
 from agents.files import MODEL_RECORD, MODEL_WEIGHTS, RUN_RECORD
 from agents.network import ActorNetwork, Floats, actor_layers, build_actor
 from agents.settings import Settings
 from agents.spaces import Spaces, environment_spaces
+from wisp_gym._files import read_bytes
+from wisp_gym._json import parse_json
+from wisp_gym._tensors import load_tensors
 from wisp_gym._validation import Checked, build
-from wisp_gym.errors import InputError
+from wisp_gym.errors import InputError, shown
 from wisp_gym.evaluation.output import write_together
 
 if TYPE_CHECKING:
     from wisp_gym.pipeline import Policy
 
 FORMAT = 1
+MAX_RECORD_BYTES = 1 << 20
+SPARE_BYTES = 1 << 20
+"""Room in model.safetensors for names, beside the weights of actor and critic."""
+
+LARGEST_WEIGHT = 1e9
+"""Networks that learn stay far below; sums of larger weights overflow."""
 
 
 class ModelRecord(Checked):
@@ -96,8 +104,11 @@ def model_folder(path: str | Path) -> Path:
     path = Path(path)
     folder = path.parent if path.name in (MODEL_WEIGHTS, MODEL_RECORD) else path
     for file in (MODEL_WEIGHTS, MODEL_RECORD):
-        if not (folder / file).is_file():
-            begun = (folder / RUN_RECORD).is_file()
+        try:
+            there, begun = (folder / file).is_file(), (folder / RUN_RECORD).is_file()
+        except (OSError, ValueError) as error:
+            raise InputError(f"model {path}: {getattr(error, 'strerror', None) or error}") from None
+        if not there:
             hint = f"; train.py --resume {folder} goes on with the run that is there" if begun else ""
             raise InputError(
                 f"model {path}: no {file} in {folder}; "
@@ -117,43 +128,44 @@ def read(folder: Path, spaces: Spaces | None = None) -> tuple[ModelRecord, Actor
     wanted, made_for = spaces or environment_spaces(), Spaces(record.observation_size, record.action_counts)
     if made_for != wanted:
         raise InputError(f"model {folder}: made for {made_for}; this environment has {wanted}")
-    tensors = _read_tensors(folder / MODEL_WEIGHTS, record)
     layers = actor_layers(record.settings.hidden, *vars(made_for).values())
+    tensors = _read_tensors(
+        folder / MODEL_WEIGHTS, record, sum(math.prod(shape) for shape in layers.values())
+    )
     for layer, shape in layers.items():
         found = tensors[layer].shape if layer in tensors else "nothing"
         if found != shape:
             raise InputError(f"model {folder}: tensor {layer} must have shape {shape}, found {found}")
+        if tensors[layer].dtype != np.float32:
+            raise InputError(f"model {folder}: tensor {layer} must be float32, found {tensors[layer].dtype}")
     return record, build_actor(tensors, list(layers), record.action_counts)
 
 
 def _read_record(path: Path) -> ModelRecord:
-    try:
-        fields: Any = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"model {path}: cannot be read ({error})") from error
+    fields: Any = parse_json(
+        read_bytes(path, MAX_RECORD_BYTES, "a JSON file", f"model {path}"), f"model {path}"
+    )
     found = fields.get("format") if isinstance(fields, dict) else None
     if found != FORMAT:
-        raise InputError(f"model {path}: format {found!r} is not known; this version reads format {FORMAT}")
+        raise InputError(
+            f"model {path}: format {shown(found)} is not known; this version reads format {FORMAT}"
+        )
     return build(ModelRecord, fields, f"model {path}")
 
 
-def _read_tensors(path: Path, record: ModelRecord) -> dict[str, Floats]:
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"model {path}: cannot be read ({error.strerror})") from error
+def _read_tensors(path: Path, record: ModelRecord, weights: int) -> dict[str, Floats]:
+    """Return a model's tensors; `weights` says how many numbers its actor has, the critic has fewer."""
+    most_bytes = 2 * np.dtype(np.float32).itemsize * weights + SPARE_BYTES
+    content = read_bytes(path, most_bytes, "the weights of its record", f"model {path}")
     if hashlib.sha256(content).hexdigest() != record.weights_sha256:
         raise InputError(
             f"model {path}: damaged, or not the weights of {MODEL_RECORD} beside it (sha256 differs)"
         )
-    try:
-        tensors: dict[str, Floats] = safetensors.numpy.load(content)
-    except SafetensorError as error:
-        raise InputError(f"model {path}: no safetensors file ({error})") from error
-    _check_finite(tensors, f"model {path}: a weight is not finite")
+    tensors = load_tensors(content, f"model {path}")
+    _check_finite(tensors, f"model {path}: a weight is not finite, or beyond {LARGEST_WEIGHT:g}")
     return tensors
 
 
 def _check_finite(tensors: Mapping[str, Floats], message: str) -> None:
-    if not all(np.isfinite(tensor).all() for tensor in tensors.values()):
+    if not all((np.abs(tensor) <= LARGEST_WEIGHT).all() for tensor in tensors.values()):
         raise InputError(message)

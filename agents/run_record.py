@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
 
 from agents.files import RUN_RECORD
 from agents.settings import Settings
+from wisp_gym._files import read_bytes
+from wisp_gym._json import parse_json
 from wisp_gym._validation import Checked, build
-from wisp_gym.errors import InputError
+from wisp_gym.errors import InputError, shown
 from wisp_gym.evaluation.output import write_together
 
 FORMAT = 1
+MAX_BYTES = 1 << 20
 
 
 class RunRecord(Checked):
@@ -33,9 +37,9 @@ class RunRecord(Checked):
     scenario: str
     overrides: tuple[str, ...]
     scenario_sha256: str
-    seed: int
+    seed: Annotated[int, Field(ge=0, lt=2**32)]
     settings: Settings
-    table_worlds: int
+    table_worlds: Annotated[int, Field(ge=0, lt=2**32)]
     complete: bool = False
 
     def digest(self) -> str:
@@ -61,13 +65,14 @@ def read(folder: Path) -> RunRecord:
     :raises InputError: there is none, or it is damaged or of another format
     """
     path = folder / RUN_RECORD
-    if not path.is_file():
-        raise InputError(f"--resume {folder}: no run to go on with ({RUN_RECORD} is missing): start it anew")
     try:
-        fields: Any = json.loads(path.read_text(encoding="utf-8"))
+        there = path.is_file()
     except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read ({error})") from error
+        raise InputError(f"--resume {folder}: {getattr(error, 'strerror', None) or error}") from None
+    if not there:
+        raise InputError(f"--resume {folder}: no run to go on with ({RUN_RECORD} is missing): start it anew")
+    fields: Any = parse_json(read_bytes(path, MAX_BYTES, "a JSON file"), str(path))
     found = fields.get("format") if isinstance(fields, dict) else None
     if found != FORMAT:
-        raise InputError(f"{path}: format {found!r} is not known; this version reads format {FORMAT}")
+        raise InputError(f"{path}: format {shown(found)} is not known; this version reads format {FORMAT}")
     return build(RunRecord, fields, str(path))

@@ -21,7 +21,7 @@ from agents.boundary import Boundary
 from agents.callbacks import TrainingCurves
 from agents.elapsed_time import ElapsedTimeDiscount
 from agents.environment import make_environments
-from agents.files import CHECKPOINT, CURVES, VALIDATION, check_there, cleared, drop_checkpoint
+from agents.files import CHECKPOINT, CURVES, VALIDATION, check_curves, check_there, cleared, drop_checkpoint
 from agents.model_file import ModelRecord
 from agents.progress import Interrupt, Report
 from agents.run_record import RunRecord
@@ -104,6 +104,7 @@ def resumed(folder: Path, table_worlds: int | None = None) -> TrainingRun:
     :raises InputError: it holds no run, a complete one, or one whose scenario has changed since
     """
     record = run_record.read(folder)
+    check_curves(folder)
     run = TrainingRun(
         record.settings,
         record.scenario,

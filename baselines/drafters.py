@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable, Mapping
 
 from baselines import settings
-from baselines.options import no_options, number, ranges, seconds, whole
+from baselines.options import no_options, number, parts, ranges, seconds, whole
 from wisp_gym.errors import unknown
 from wisp_gym.pipeline import DrafterRule
 from wisp_gym.pipeline.policy import MOST_TIMEOUT_S
@@ -30,7 +30,7 @@ def waiting(name: str, rule: DrafterRule, switches: str) -> DrafterRule:
     :param name: what the switches belong to, for the message
     :param switches: "", or as in "ahead,timeout=0.5"
     """
-    for part in filter(None, switches.split(",")):
+    for part in parts(name, switches):
         key, _, value = part.partition("=")
         if part == "ahead":
             rule = dataclasses.replace(rule, ahead=True)
@@ -44,12 +44,14 @@ def waiting(name: str, rule: DrafterRule, switches: str) -> DrafterRule:
 
 def fixed(options: str) -> DrafterRule:
     """Return drafts of one length, K."""
+    parts("fixed", options)
     length, _, switches = options.partition(",")
     return waiting("fixed", DrafterRule.fixed(whole("fixed", length, 0, MAX_DRAFT)), switches)
 
 
-def value_and_switches(options: str) -> tuple[str, str]:
+def value_and_switches(name: str, options: str) -> tuple[str, str]:
     """Return a drafter's own number, "" where it is left open, and the switches after it."""
+    parts(name, options)
     first, _, rest = options.partition(",")
     if first == "ahead" or "=" in first:
         return "", options
@@ -58,7 +60,7 @@ def value_and_switches(options: str) -> tuple[str, str]:
 
 def confidence(options: str) -> DrafterRule:
     """Return SLED's rule: stop at a token whose top probability is below a threshold."""
-    at, switches = value_and_switches(options)
+    at, switches = value_and_switches("confidence", options)
     threshold = number("confidence", at, 0.0, 1.0) if at else settings.CONFIDENCE_THRESHOLD
     return waiting("confidence", DrafterRule.confidence(threshold, settings.ADAPTIVE_CAP), switches)
 
@@ -68,7 +70,7 @@ def predictor(options: str) -> DrafterRule:
 
     :param options: recall on accepted tokens, "drop" where the suspect is not sent, switches: "0.9,drop"
     """
-    at, rest = value_and_switches(options)
+    at, rest = value_and_switches("predictor", options)
     if at == "drop":
         at, rest = "", options
     recall = settings.PREDICTOR_RECALL

@@ -56,7 +56,8 @@ from typing import cast, get_args
 
 from baselines import drafters, schedulers, settings, sled
 from baselines.files import is_class_name, load_controller
-from baselines.options import choices
+from baselines.guard import GuardedDrafter, GuardedScheduler
+from baselines.options import choices, parts
 from wisp_gym.envs.action import Control
 from wisp_gym.envs.constant import constant_policy, parse_action
 from wisp_gym.envs.episode import LONGEST_HOLD_S
@@ -178,8 +179,28 @@ def _resolve(name: str, trusted: bool) -> Policy:
     if name in BOUNDS:
         raise InputError(f"policy {name!r} is searched for in a scenario's worlds: evaluate.py does so")
     if head not in POLICIES:
-        raise unknown("policy", name, (*POLICIES, *FORMS))
+        raise _unknown_policy(name, head, options)
+    _check_colon("policy", name)
     return POLICIES[head](options)
+
+
+def _unknown_policy(name: str, head: str, options: str) -> InputError:
+    """Return the error for a name that is no policy; half of one is told what is missing."""
+    if head in CEILINGS and options == "best":
+        return InputError(f"unknown policy {name!r}: did you mean {head!r}, or {f'{name}+fcfs'!r}?")
+    if head in drafters.BY_NAME:
+        return InputError(f"unknown policy {name!r}: a drafter alone; did you mean {f'{name}+fcfs'!r}?")
+    if head in schedulers.BY_NAME:
+        return InputError(
+            f"unknown policy {name!r}: a scheduler alone; did you mean {f'predictor+{name}'!r}?"
+        )
+    return unknown("policy", name, (*POLICIES, *FORMS))
+
+
+def _check_colon(kind: str, name: str) -> None:
+    """Refuse a name that ends with its colon."""
+    if name.endswith(":"):
+        raise InputError(f"{kind} {name!r}: nothing follows the colon; leave it out, or name an option")
 
 
 def _halves(name: str) -> tuple[str, str]:
@@ -215,22 +236,24 @@ def _foreign(name: str, trusted: bool) -> Policy:
 def _drafter(name: str) -> DrafterRule | Drafter:
     """Return a drafter by name."""
     if is_class_name(name):
-        return cast(Drafter, load_controller(name, ("score", "limit"), "drafter"))
+        return GuardedDrafter(load_controller(name, ("score", "limit"), "drafter"), name)
     head, _, options = name.partition(":")
     if head in CEILINGS and options == "best":
         raise InputError(f"drafter {name!r} is chosen from {', '.join(CEILINGS[head])}: evaluate.py does so")
     if head not in drafters.BY_NAME:
         raise unknown("drafter", name, (*drafters.BY_NAME, "file.py:Class"))
+    _check_colon("drafter", name)
     return drafters.BY_NAME[head](options)
 
 
 def _scheduler(name: str) -> SchedulerRule | Scheduler:
     """Return a scheduler by name."""
     if is_class_name(name):
-        return cast(Scheduler, load_controller(name, ("select",), "scheduler"))
+        return GuardedScheduler(load_controller(name, ("select",), "scheduler"), name)
     head, _, options = name.partition(":")
     if head not in schedulers.BY_NAME:
         raise unknown("scheduler", name, (*schedulers.BY_NAME, "file.py:Class"))
+    _check_colon("scheduler", name)
     return schedulers.BY_NAME[head](options)
 
 
@@ -240,10 +263,10 @@ def _wisp(options: str) -> Policy:
         raise InputError(
             f"policy 'wisp:best' is chosen from {', '.join(candidates('wisp:best'))}: evaluate.py does so"
         )
-    parts = options.split(",") if options else []
-    suspects = [part for part in parts if part.partition("=")[0] == "suspect"]
+    words = parts("wisp", options)
+    suspects = [word for word in words if word.partition("=")[0] == "suspect"]
     suspect = choices("wisp", ",".join(suspects), {"suspect": settings.SUSPECTS}).get("suspect")
-    rule = schedulers.slo_aware(",".join(part for part in parts if part not in suspects), "wisp")
+    rule = schedulers.slo_aware(",".join(word for word in words if word not in suspects), "wisp")
     name = f"wisp:{schedulers.spelt(rule)}" + (f",suspect={suspect}" if suspect else "")
     return Policy(name, drafters.predictor("drop" if suspect == "drop" else ""), rule)
 

@@ -14,6 +14,28 @@ def no_options(name: str, text: str) -> None:
         raise InputError(f"{name}:{text}: {name} takes no options")
 
 
+def parts(name: str, text: str) -> list[str]:
+    """Return what stands between the commas.
+
+    :param name: what it belongs to, for the message
+    :param text: as typed, "" for nothing
+    :raises InputError: nothing stands between two commas, or an option is given twice
+    """
+    found = text.split(",") if text else []
+    keys = [part.partition("=")[0] for part in found]
+    if "" in found:
+        raise InputError(f"{name}:{text}: an option is empty; leave its comma out")
+    twice = [key for at, key in enumerate(keys) if key in keys[:at]]
+    if twice:
+        raise InputError(f"{name}:{text}: {twice[0]} is given twice")
+    return found
+
+
+def spelt(name: str, text: str) -> str:
+    """Return an option as it is typed: "fixed:3", or "sled:size=3" where the name has a key already."""
+    return f"{name}{'=' if ':' in name else ':'}{text}"
+
+
 def whole(name: str, text: str, least: int, most: int) -> int:
     """Return a whole number.
 
@@ -21,10 +43,11 @@ def whole(name: str, text: str, least: int, most: int) -> int:
     :param text: as typed
     :param least: smallest allowed; :param most: largest allowed
     """
-    value = int(text) if text.isascii() and text.isdigit() else least - 1
+    value = int(text) if text.isascii() and text.isdigit() and len(text) < 19 else least - 1
     if not least <= value <= most:
         raise InputError(
-            f"{name}:{text}: {text!r} must be a whole number from {least} to {most}, as in {name}:{least + 1}"
+            f"{spelt(name, text)}: {text[:40]!r} must be a whole number from {least} to {most}, "
+            f"as in {spelt(name, str(least + 1))}"
         )
     return value
 
@@ -41,7 +64,7 @@ def number(name: str, text: str, least: float, most: float) -> float:
     except ValueError:
         value = least - 1.0
     if not least <= value <= most:
-        raise InputError(f"{name}:{text}: {text!r} must be a number from {least:g} to {most:g}")
+        raise InputError(f"{spelt(name, text)}: {text!r} must be a number from {least:g} to {most:g}")
     return value
 
 
@@ -94,13 +117,11 @@ def choices(
     """
     bounds = numbers or {}
     chosen: dict[str, str] = {}
-    for part in filter(None, text.split(",")):
+    for part in parts(name, text):
         key, _, value = part.partition("=")
         if key not in allowed and key not in bounds:
             known = [f"{k}={v}" for k, values in allowed.items() for v in values]
             raise unknown(f"option of {name}", part, [*known, *(f"{k}=NUMBER" for k in bounds)])
-        if key in chosen:
-            raise InputError(f"{name}:{text}: {key} is given twice")
         if key in bounds:
             number(f"{name}:{key}", value, *bounds[key])
         elif value not in allowed[key]:

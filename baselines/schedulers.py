@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Literal, cast
 
 from baselines import settings
-from baselines.options import choices, no_options, whole
+from baselines.options import choices, no_options, parts, whole
 from baselines.settings import Deadline, Expected, Late
 from wisp_gym.errors import unknown
 from wisp_gym.pipeline import SchedulerRule
@@ -70,8 +70,8 @@ def static_batch(size: int, limit_s: float) -> SchedulerRule:
 def continuous(options: str) -> SchedulerRule:
     """Return continuous batching: rotate through the admitted sessions, or ("rtc") run them to completion;
     admit them for their whole output, or ("grow") for what they have."""
-    forms = set(filter(None, options.split(",")))
-    for form in forms - {"rtc", "grow"}:
+    forms = parts("continuous", options)
+    for form in sorted(set(forms) - {"rtc", "grow"}):
         raise unknown("form of continuous", form, ("rtc", "grow"))
     return SchedulerRule(
         kind="continuous", run_to_completion="rtc" in forms, whole_output="grow" not in forms

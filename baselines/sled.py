@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from baselines import drafters, schedulers, settings
-from baselines.options import seconds
+from baselines.options import parts, seconds
 from wisp_gym.errors import InputError, unknown
 from wisp_gym.pipeline import DrafterRule, Policy
 from wisp_gym.pipeline.policy import MOST_TIMEOUT_S
@@ -58,28 +58,31 @@ def sizes(name: str) -> tuple[str, ...]:
     options = name.partition(":")[2]
     if options == "tuned":
         options = f"{FORMS[0]},{TUNED}"
-    parts = options.split(",")
-    at = parts.index(TUNED)
+    words = options.split(",")
+    at = words.index(TUNED)
     return tuple(
-        "sled:" + ",".join([*parts[:at], f"size={size}", *parts[at + 1 :]]) for size in settings.STATIC_SIZES
+        "sled:" + ",".join([*words[:at], f"size={size}", *words[at + 1 :]]) for size in settings.STATIC_SIZES
     )
 
 
 def _read(options: str) -> tuple[str, dict[str, str]]:
     """Return the form, and the options by key."""
-    parts = [part for part in options.split(",") if part]
+    listed = parts("sled", options)
     form = FORMS[0]
-    if parts and "=" not in parts[0]:
-        form = parts.pop(0)
+    if listed and "=" not in listed[0]:
+        form = listed.pop(0)
+        if form == "tuned":
+            raise InputError(
+                f"sled:{options}: tuned stands alone; with other options write {TUNED}, "
+                f"as in sled:ahead=on,{TUNED}"
+            )
         if form not in FORMS:
             raise unknown("form of sled", form, FORMS)
     chosen: dict[str, str] = {}
-    for part in parts:
+    for part in listed:
         key, _, value = part.partition("=")
         if key not in ("ahead", "timeout", "size", "limit") or not value:
             raise unknown("option of sled", part, OPTIONS)
-        if key in chosen:
-            raise InputError(f"sled:{options}: {key} is given twice")
         chosen[key] = value
     return form, chosen
 
@@ -90,9 +93,9 @@ def _drafter(form: str, chosen: dict[str, str]) -> DrafterRule:
     ahead = chosen.get("ahead", "off")
     if ahead not in ("on", "off"):
         raise unknown("sled:ahead", ahead, ("on", "off"))
-    switches = "ahead," if ahead == "on" else ""
+    switches = ["ahead"] if ahead == "on" else []
     timeout = chosen.get("timeout", f"{settings.SLED_TIMEOUT_S:g}" if ahead == "on" else "none")
     if timeout != "none":
         seconds("sled", "timeout", timeout, MOST_TIMEOUT_S)
-        switches += f"timeout={timeout}"
-    return drafters.waiting("sled", rule, switches)
+        switches.append(f"timeout={timeout}")
+    return drafters.waiting("sled", rule, ",".join(switches))

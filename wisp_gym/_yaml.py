@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode
 
+from wisp_gym._files import read_bytes
 from wisp_gym.errors import InputError
 
 MAX_BYTES = 1 << 20
@@ -120,21 +121,6 @@ def read_mapping(path: Path) -> dict[str, Any]:
 
 def _read_text(path: Path) -> str:
     try:
-        if path.is_dir():
-            raise InputError(f"{path}: is a folder, must be a YAML file")
-        if not path.exists():
-            raise InputError(f"{path}: no such file")
-        if not path.is_file():
-            raise InputError(f"{path}: must be an ordinary file")
-        with path.open("rb") as file:
-            content = file.read(MAX_BYTES + 1)
-        if len(content) > MAX_BYTES:
-            raise InputError(f"{path}: larger than {MAX_BYTES} bytes, which no profile or scenario needs")
-        return content.decode("utf-8-sig")
+        return read_bytes(path, MAX_BYTES, "a YAML file").decode("utf-8-sig")
     except UnicodeDecodeError:
         raise InputError(f"{path}: not UTF-8 text") from None
-    except InputError:
-        raise
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise InputError(f"{path}: cannot be read ({reason})") from None

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
-from pathlib import Path
-from typing import NoReturn
 
-INPUT_ERROR = 2
+from wisp_gym._parser import INPUT_ERROR, OneLineParser, path_argument
+
+__all__ = ["INPUT_ERROR", "OneLineParser", "listed", "parser", "path_argument", "processes", "seed_list"]
+
 MOST_SEEDS = 100_000
 DEFAULT_SCENARIO = "quickstart"
 
@@ -27,14 +28,6 @@ exit codes: 0 done, 1 failed, 2 wrong input, or a disk that is full or cannot be
 143 ended by SIGTERM; unless it is 0, nothing has been written (--capacity, --loads and --grid keep finished
 rows when they are interrupted: the same command goes on from there)
 """
-
-
-class OneLineParser(argparse.ArgumentParser):
-    """A parser whose errors are one line, like every other input error."""
-
-    def error(self, message: str) -> NoReturn:
-        """Print the message and exit with code 2."""
-        self.exit(INPUT_ERROR, f"error: {message} (--help lists the options)\n")
 
 
 def seed_list(text: str) -> tuple[int, ...]:
@@ -106,7 +99,9 @@ def parser(about: str) -> argparse.ArgumentParser:
         action="store_true",
         help="load FILE.zip of stable-baselines3, which runs the code in it",
     )
-    add("--out", type=Path, metavar="DIR", help="folder of the files (results/<scenario>-<policies>)")
+    add(
+        "--out", type=path_argument, metavar="DIR", help="folder of the files (results/<scenario>-<policies>)"
+    )
     add(
         "--tune",
         action="store_true",
@@ -119,6 +114,11 @@ def parser(about: str) -> argparse.ArgumentParser:
         metavar="N",
         help="processes at most (as many as cores); results do not change",
     )
+    add(
+        "--debug",
+        action="store_true",
+        help="show the traceback of an error, as in a controller of yours",
+    )
     add_studies(add)
     return parser
 
@@ -130,7 +130,7 @@ def add_studies(add: Callable[..., object]) -> None:
     """
     add(
         "--trace-out",
-        type=Path,
+        type=path_argument,
         metavar="FILE",
         help="also write what happened on the first world, .json or .json.gz, for ui.perfetto.dev",
     )
@@ -178,7 +178,9 @@ def add_studies(add: Callable[..., object]) -> None:
         action="store_true",
         help="also draw plots, PDF and PNG, into plots/ of the results",
     )
-    add("--plot-from", type=Path, metavar="DIR", help="only draw the plots of results that are there")
+    add(
+        "--plot-from", type=path_argument, metavar="DIR", help="only draw the plots of results that are there"
+    )
 
 
 def listed(text: str) -> tuple[str, ...]:

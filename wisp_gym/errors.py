@@ -17,10 +17,32 @@ class InputError(ValueError):
     """
 
     def __init__(self, message: str) -> None:
-        line = " ".join(str(message).split())
-        super().__init__(
-            line if len(line) <= LONGEST else f"{line[: LONGEST // 2]} ... {line[-LONGEST // 2 :]}"
-        )
+        super().__init__(one_line(message))
+
+
+def one_line(message: object) -> str:
+    """Return a message as one line that any terminal can show.
+
+    Blanks and line ends become one blank, what does not print (escapes, half characters, marks of direction)
+    is spelt out, and a line beyond LONGEST loses its middle.
+    """
+    line = " ".join(str(message).split())
+    if len(line) > LONGEST:
+        line = f"{line[: LONGEST // 2]} ... {line[-LONGEST // 2 :]}"
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
+
+
+MOST_SHOWN = 200
+"""Characters of a value in a message."""
+
+
+def shown(value: object) -> str:
+    """Return a value as a message shows it; objects of a user's own may refuse to be shown."""
+    try:
+        text = repr(value)
+    except Exception:
+        text = f"a {type(value).__name__}"
+    return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}..."
 
 
 LONGEST_LIST = 160

@@ -6,12 +6,12 @@ import argparse
 import sys
 from collections.abc import Sequence
 from dataclasses import fields
-from pathlib import Path
 
 from agents.predictor.files import write_predictor
 from agents.predictor.fit import fit_predictor
 from agents.predictor.training import Settings
 from wisp_gym import profiles
+from wisp_gym._parser import INPUT_ERROR, OneLineParser, path_argument
 from wisp_gym.errors import InputError
 from wisp_gym.evaluation.output import check_writable
 from wisp_gym.profiles.predictor import FOLDER, MOST_UNITS, RECORD, WEIGHTS
@@ -30,16 +30,38 @@ LIMITS: dict[str, tuple[float, float]] = {
 """Allowed values of the settings."""
 
 
+def _whole(text: str) -> int:
+    """Return a whole number."""
+    if not (text.isascii() and text.isdigit() and len(text) < 19):
+        raise argparse.ArgumentTypeError(f"{text[:40]!r} must be a whole number")
+    return int(text)
+
+
+def _number(text: str) -> float:
+    """Return a number."""
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text[:40]!r} must be a number") from None
+
+
 def parser() -> argparse.ArgumentParser:
     """Return the command line."""
-    made = argparse.ArgumentParser(prog="python -m agents.predictor", description=__doc__)
+    made = OneLineParser(prog="python -m agents.predictor", description=__doc__, allow_abbrev=False)
     made.add_argument(
         "--pair", nargs="+", help="acceptance profiles, names or paths; default: all shipped ones"
     )
-    made.add_argument("--out", type=Path, default=FOLDER, help="folder of the two files of each pair")
+    made.add_argument(
+        "--out", type=path_argument, default=FOLDER, help="folder of the two files of each pair"
+    )
     for field in fields(Settings):
         name, default = f"--{field.name.replace('_', '-')}", field.default
-        made.add_argument(name, type=type(default), default=default, help=f"default {default}")
+        made.add_argument(
+            name,
+            type=_whole if isinstance(default, int) else _number,
+            default=default,
+            help=f"default {default}",
+        )
     return made
 
 
@@ -82,7 +104,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"{pair.name}: {reached}", flush=True)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
-        return 2
+        return INPUT_ERROR
     return 0
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from wisp_gym._jit import kernel
-from wisp_gym.errors import InputError
+from wisp_gym.errors import InputError, shown
 from wisp_gym.pipeline.advance import BY_RULE, BY_WAITING
 from wisp_gym.pipeline.answers import as_array
 from wisp_gym.pipeline.policy import WISP_CAP
@@ -86,9 +86,9 @@ def check_action(action: Any) -> IntArray:
     """
     values = as_array(action, "action")
     if values.shape != (len(SIZES),) or values.dtype.kind not in "iuf":
-        raise InputError(f"action: {action!r}; allowed: {len(SIZES)} integers ({', '.join(NAMES)})")
+        raise InputError(f"action: {shown(action)}; allowed: {len(SIZES)} integers ({', '.join(NAMES)})")
     if values.dtype.kind == "f" and not (np.isfinite(values).all() and (values == np.rint(values)).all()):
-        raise InputError(f"action: {action!r}; allowed: whole numbers")
+        raise InputError(f"action: {shown(action)}; allowed: whole numbers")
     for name, value, size in zip(NAMES, values, SIZES, strict=True):
         if not 0 <= value < size:
             raise InputError(f"action {name}: {value}; allowed: 0 to {size - 1}")

@@ -22,12 +22,12 @@ from wisp_gym.envs.action import (
 )
 from wisp_gym.envs.bank import ACT, OUT, Bank
 from wisp_gym.envs.clone import clone_environment
-from wisp_gym.envs.episode import TAU_S, Begun, Episodes, check_options, step_settings
+from wisp_gym.envs.episode import TAU_S, Begun, Episodes, check_options, check_seed, step_settings
 from wisp_gym.envs.features import SIZE, entries
 from wisp_gym.envs.reward import TERMS, Reward, named_terms, resolve_reward
 from wisp_gym.envs.rows import regrown, single
 from wisp_gym.envs.step import step_rows
-from wisp_gym.errors import InputError, nearest
+from wisp_gym.errors import InputError, nearest, shown
 from wisp_gym.metrics import measure
 from wisp_gym.pipeline.simulation import Simulation
 from wisp_gym.rendering import LOG_S, frame
@@ -50,8 +50,8 @@ def check_control(control: str) -> None:
 
     :raises InputError: an unknown one
     """
-    if control not in get_args(Control):
-        raise InputError(f"control: unknown {control!r}; {nearest(str(control), get_args(Control))}")
+    if not isinstance(control, str) or control not in get_args(Control):
+        raise InputError(f"control: unknown {shown(control)}; {nearest(str(control), get_args(Control))}")
 
 
 class EdgeCloud(gymnasium.Env[Observation, npt.NDArray[np.int64]]):
@@ -214,11 +214,14 @@ class EdgeCloud(gymnasium.Env[Observation, npt.NDArray[np.int64]]):
         render_mode: str | None = None,
     ) -> None:
         check_control(control)
-        if render_mode not in (None, *self.metadata["render_modes"]):
-            raise InputError(f"render_mode: {render_mode!r}; allowed: None, 'rgb_array'")
+        if render_mode is not None and (
+            not isinstance(render_mode, str) or render_mode not in self.metadata["render_modes"]
+        ):
+            raise InputError(f"render_mode: {shown(render_mode)}; allowed: None, 'rgb_array'")
         self.scenario = scenarios.load(scenario, overrides)
         self.episodes = Episodes(self.scenario, split, episode_s, None if render_mode is None else LOG_S)
-        self.seed, self.split, self.environment, self.control = seed, split, environment, control
+        self.seed, self.environment = check_seed(seed), check_seed(environment, "environment") or 0
+        self.split, self.control = split, control
         which, self.own_reward = resolve_reward(reward)
         self._settings = step_settings(hold_s, tau_s, which)
         self.render_mode = render_mode
@@ -246,18 +249,18 @@ class EdgeCloud(gymnasium.Env[Observation, npt.NDArray[np.int64]]):
         :param options: "devices" (fleet size), "world" (episode index)
         :raises InputError: an unknown option or an impossible value
         """
+        seed, checked = check_seed(seed), check_options(options, self.scenario)
+        known, episode = (self.seed, self.episode) if seed is None else (seed, -1)
+        if known is None:
+            known = int(self.np_random.integers(2**31))
+        episode = int(checked.get("world", episode + 1))
+        begun = self.episodes.begin(known, self.environment, episode, checked.get("devices"))
         super().reset(seed=seed)
-        checked = check_options(options)
-        if seed is not None:
-            self.seed, self.episode = seed, -1
-        if self.seed is None:
-            self.seed = int(self.np_random.integers(2**31))
-        self.episode = int(checked.get("world", self.episode + 1))
-        self.begun = self.episodes.begin(self.seed, self.environment, self.episode, checked.get("devices"))
+        self.seed, self.episode, self.begun = known, episode, begun
         self._bank: Bank = single(self.begun)
         self.over = False
-        world = self.begun.simulation.world
-        return self.begun.observer.observe(), {"world_seed": np.uint64(world.seed), "episode": self.episode}
+        world = begun.simulation.world
+        return begun.observer.observe(), {"world_seed": np.uint64(world.seed), "episode": self.episode}
 
     def step(self, action: npt.NDArray[np.int64]) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         """Carry one dispatch out and run to the next.

@@ -11,11 +11,13 @@ import numpy.typing as npt
 
 from wisp_gym.envs.bank import SETTINGS
 from wisp_gym.envs.observation import Observer
-from wisp_gym.errors import InputError, nearest
+from wisp_gym.errors import InputError, nearest, shown
 from wisp_gym.pipeline.advance import DONE
+from wisp_gym.pipeline.answers import is_whole
 from wisp_gym.pipeline.policy import DrafterRule, Policy
 from wisp_gym.pipeline.simulation import Simulation
 from wisp_gym.scenario import Scenario
+from wisp_gym.scenario.schema import MAX_DEVICES
 from wisp_gym.world import draw_world, world_seed
 from wisp_gym.world.arrivals import episode_begin_s
 from wisp_gym.world.draw import SPLITS, Split
@@ -69,8 +71,8 @@ class Episodes:
     def __init__(
         self, scenario: Scenario, split: Split, episode_s: float | None = None, log_s: float | None = None
     ) -> None:
-        if split not in SPLITS:
-            raise InputError(f"split: unknown {split!r}; {nearest(str(split), SPLITS)}")
+        if not isinstance(split, str) or split not in SPLITS:
+            raise InputError(f"split: unknown {shown(split)}; {nearest(str(split), SPLITS)}")
         self.scenario, self.split, self.log_s = scenario, split, log_s
         self.episode_s = _episode_seconds(scenario.episode_s if episode_s is None else episode_s)
 
@@ -118,9 +120,9 @@ class Episodes:
 
 def _episode_seconds(value: Any) -> float:
     """Return the episode's length, checked."""
-    if not isinstance(value, int | float) or not 0 < value <= LONGEST_EPISODE_S:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= LONGEST_EPISODE_S:
         raise InputError(
-            f"episode_s: {value!r}; allowed: seconds, more than 0, at most {LONGEST_EPISODE_S:g}"
+            f"episode_s: {shown(value)}; allowed: seconds, more than 0, at most {LONGEST_EPISODE_S:g}"
         )
     return float(value)
 
@@ -137,7 +139,7 @@ def step_settings(hold_s: Any, tau_s: Any, reward: int) -> npt.NDArray[Any]:
         or not isinstance(tau_s, int | float)
         or not 0.001 <= tau_s <= LONGEST_EPISODE_S
     ):
-        raise InputError(f"tau_s: {tau_s!r}; allowed: seconds, 0.001 to {LONGEST_EPISODE_S:g}")
+        raise InputError(f"tau_s: {shown(tau_s)}; allowed: seconds, 0.001 to {LONGEST_EPISODE_S:g}")
     settings = np.zeros(1, SETTINGS)
     settings["hold_ns"], settings["tau_s"], settings["reward"] = hold_ns(hold_s), tau_s, reward
     return settings
@@ -150,24 +152,45 @@ def hold_ns(hold_s: Any) -> int:
     :raises InputError: not 0 to 60
     """
     if isinstance(hold_s, bool) or not isinstance(hold_s, int | float) or not 0 <= hold_s <= LONGEST_HOLD_S:
-        raise InputError(f"hold_s: {hold_s!r}; allowed: seconds, 0 (one dispatch) to {LONGEST_HOLD_S:g}")
+        raise InputError(f"hold_s: {shown(hold_s)}; allowed: seconds, 0 (one dispatch) to {LONGEST_HOLD_S:g}")
     return round(1e9 * hold_s)
 
 
-def check_options(options: dict[str, Any] | None) -> dict[str, Any]:
+MOST_SEED = 2**63 - 1
+MOST_EPISODE = 2**31 - 1
+
+
+def check_seed(seed: Any, name: str = "seed") -> int | None:
+    """Return a seed, or the index of an environment's copy.
+
+    :param seed: None where none is given
+    :raises InputError: no whole number of 0 to 2^63 - 1
+    """
+    if seed is None:
+        return None
+    if not is_whole(seed) or not 0 <= seed <= MOST_SEED:
+        raise InputError(f"{name}: {shown(seed)}; allowed: an integer of 0 to 2^63 - 1")
+    return int(seed)
+
+
+def check_options(options: dict[str, Any] | None, scenario: Scenario) -> dict[str, Any]:
     """Return the options of a reset, checked.
 
     :param options: "devices" (fleet size), "world" (number of the episode)
+    :param scenario: whose worlds are drawn
     :raises InputError: an unknown option or an impossible value
     """
     names = ("devices", "world")
     if options is not None and not isinstance(options, dict):
-        raise InputError(f"reset options: {options!r}; allowed: a mapping with {', '.join(names)}")
+        raise InputError(f"reset options: {shown(options)}; allowed: a mapping with {', '.join(names)}")
     checked = dict(options or {})
     for name, value in checked.items():
         if name not in names:
-            raise InputError(f"reset option: unknown {name!r}; {nearest(str(name), names)}")
-        least = 1 if name == "devices" else 0
-        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
-            raise InputError(f"reset option {name}: {value!r}; allowed: an integer of {least} or more")
+            raise InputError(f"reset option: unknown {shown(name)}; {nearest(str(name), names)}")
+        least, most = (1, MAX_DEVICES) if name == "devices" else (0, MOST_EPISODE)
+        if not is_whole(value) or not least <= value <= most:
+            raise InputError(f"reset option {name}: {shown(value)}; allowed: an integer of {least} to {most}")
+        checked[name] = int(value)
+    if "devices" in checked and scenario.open_loop:
+        raise InputError("reset option devices: allowed: none, as each arrival has its own device")
     return checked

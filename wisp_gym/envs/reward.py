@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from wisp_gym._jit import kernel
-from wisp_gym.errors import InputError, nearest
+from wisp_gym.errors import InputError, nearest, shown
 from wisp_gym.world.types import GROUPS
 
 Terms = Mapping[str, float]
@@ -122,8 +122,8 @@ def resolve_reward(reward: str | Reward) -> tuple[int, Reward | None]:
     """
     if callable(reward):
         return CUSTOM, reward
-    if reward not in REWARDS:
-        raise InputError(f"reward: unknown {reward!r}; {nearest(str(reward), REWARDS)}, or a callable")
+    if not isinstance(reward, str) or reward not in REWARDS:
+        raise InputError(f"reward: unknown {shown(reward)}; {nearest(str(reward), REWARDS)}, or a callable")
     return REWARDS[reward], None
 
 

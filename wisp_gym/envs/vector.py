@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +17,14 @@ from wisp_gym.envs.action import SIZES, Control, action_space, kept_components, 
 from wisp_gym.envs.bank import ACT, OUT, REST
 from wisp_gym.envs.clone import clone_vector
 from wisp_gym.envs.edge_cloud import check_control, observation_space
-from wisp_gym.envs.episode import TAU_S, Episodes, check_options, step_settings
+from wisp_gym.envs.episode import TAU_S, Begun, Episodes, check_options, check_seed, step_settings
 from wisp_gym.envs.features import SIZE
 from wisp_gym.envs.reward import TERMS, Reward, named_terms, resolve_reward
 from wisp_gym.envs.rows import Stack
 from wisp_gym.envs.step import observe_row, step_rows
-from wisp_gym.errors import InputError
+from wisp_gym.errors import InputError, shown
 from wisp_gym.metrics import measure
-from wisp_gym.pipeline.answers import as_array
+from wisp_gym.pipeline.answers import as_array, is_whole
 from wisp_gym.pipeline.simulation import Simulation
 from wisp_gym.scenario import Scenario
 from wisp_gym.world.draw import Split
@@ -69,15 +69,16 @@ class EdgeCloudVector(VectorEnv[Observations, npt.NDArray[np.int64], Array]):
     ) -> None:
         check_control(control)
         if render_mode is not None:
-            raise InputError(f"render_mode: {render_mode!r}; allowed: None; one EdgeCloud-v0 renders")
-        if not isinstance(num_envs, int) or not 1 <= num_envs <= MAX_ENVIRONMENTS:
-            raise InputError(f"num_envs: {num_envs!r}; allowed: 1 to {MAX_ENVIRONMENTS}")
+            raise InputError(f"render_mode: {shown(render_mode)}; allowed: None; one EdgeCloud-v0 renders")
+        if not is_whole(num_envs) or not 1 <= num_envs <= MAX_ENVIRONMENTS:
+            raise InputError(f"num_envs: {shown(num_envs)}; allowed: 1 to {MAX_ENVIRONMENTS}")
         self.num_envs, self.autoreset_mode = num_envs, _autoreset(autoreset_mode)
         self.metadata = {"render_modes": [], "autoreset_mode": self.autoreset_mode}
         self.scenario = scenarios.load(scenario, overrides)
         self.episodes = Episodes(self.scenario, split, episode_s)
-        self.environment, self.control, self.with_terms = environment, control, terms
-        self.seeds: list[int | None] = [seed] * num_envs
+        self.environment = check_seed(environment, "environment") or 0
+        self.control, self.with_terms = control, terms
+        self.seeds: list[int | None] = [check_seed(seed)] * num_envs
         self.numbers = [-1] * num_envs
         self.fleets: list[int | None] = [None] * num_envs
         which, self.own_reward = resolve_reward(reward)
@@ -107,11 +108,15 @@ class EdgeCloudVector(VectorEnv[Observations, npt.NDArray[np.int64], Array]):
         mask, rest = self._mask(options)
         if not (mask | self.begun).all():
             raise gymnasium.error.ResetNeeded("EdgeCloudVector: the first reset takes all copies")
-        if isinstance(seed, int):
-            super().reset(seed=seed)
+        chosen = np.flatnonzero(mask).tolist()
+        drawn = [
+            self._draw(i, seeds[i], rest) for i in chosen
+        ]  # whatever fails, fails before any copy begins
+        if is_whole(seed):
+            super().reset(seed=seeds[0])
         infos: Infos = {}
-        for i in np.flatnonzero(mask).tolist():
-            infos = self._add_info(infos, self.begin(i, seeds[i], rest), i)
+        for i, one in zip(chosen, drawn, strict=True):
+            infos = self._add_info(infos, self._take(i, one, rest), i)
         return self.obs.copy(), infos
 
     def step(
@@ -217,15 +222,20 @@ class EdgeCloudVector(VectorEnv[Observations, npt.NDArray[np.int64], Array]):
         :param seed: of its worlds from now on; None goes on
         :param options: checked, see `check_options`
         """
-        if seed is not None:
-            self.seeds[i], self.numbers[i] = seed, -1
-        if self.seeds[i] is None:
-            self.seeds[i] = int(self.np_random.integers(2**31))
-        self.numbers[i] = int(options.get("world", self.numbers[i] + 1))
-        known = self.seeds[i]
-        assert known is not None
-        self.fleets[i] = options.get("devices")
-        begun = self.episodes.begin(known, self.environment + i, self.numbers[i], self.fleets[i])
+        return self._take(i, self._draw(i, seed, options), options)
+
+    def _draw(self, i: int, seed: int | None, options: dict[str, Any]) -> tuple[int, Begun]:
+        """Return copy i's seed from now on and its next episode; nothing has changed yet."""
+        known, number = (self.seeds[i], self.numbers[i]) if seed is None else (seed, -1)
+        if known is None:
+            known = int(self.np_random.integers(2**31))
+        number = int(options.get("world", number + 1))
+        return known, self.episodes.begin(known, self.environment + i, number, options.get("devices"))
+
+    def _take(self, i: int, drawn: tuple[int, Begun], options: dict[str, Any]) -> dict[str, Any]:
+        """Let copy i go on with a drawn episode; return the info of its reset."""
+        self.seeds[i], begun = drawn
+        self.numbers[i], self.fleets[i] = begun.number, options.get("devices")
         self.stack.take(i, begun)
         self.over[i], self.begun[i] = False, True
         assert self.stack.bank is not None
@@ -269,22 +279,31 @@ class EdgeCloudVector(VectorEnv[Observations, npt.NDArray[np.int64], Array]):
         """Return a seed for every copy."""
         if seed is None:
             return [None] * self.num_envs
-        if isinstance(seed, int | np.integer):
-            return [int(seed) + i for i in range(self.num_envs)]
-        if not isinstance(seed, Iterable) or len(list(seed)) != self.num_envs:
-            raise InputError(f"seed: {seed!r}; allowed: an integer, or a list of {self.num_envs}")
-        return list(seed)
+        if is_whole(seed):
+            first = check_seed(seed)
+            assert first is not None
+            return [check_seed(first + i) for i in range(self.num_envs)]
+        try:
+            seeds = list(seed)
+        except TypeError:
+            seeds = []
+        if len(seeds) != self.num_envs:
+            raise InputError(f"seed: {shown(seed)}; allowed: an integer, or a list of {self.num_envs}")
+        return [check_seed(one, f"seed[{i}]") for i, one in enumerate(seeds)]
 
     def _mask(self, options: dict[str, Any] | None) -> tuple[npt.NDArray[np.bool_], dict[str, Any]]:
         """Return which copies a reset takes, and the other options."""
         if not isinstance(options, dict) or "reset_mask" not in options:
-            return np.ones(self.num_envs, np.bool_), check_options(options)
+            return np.ones(self.num_envs, np.bool_), check_options(options, self.scenario)
         mask = options["reset_mask"]
         if not isinstance(mask, np.ndarray) or mask.shape != (self.num_envs,) or mask.dtype != np.bool_:
-            raise InputError(f"reset option reset_mask: {mask!r}; allowed: bool array of ({self.num_envs},)")
+            raise InputError(
+                f"reset option reset_mask: {shown(mask)}; allowed: bool array of ({self.num_envs},)"
+            )
         if not mask.any():
             raise InputError("reset option reset_mask: no copy is chosen; allowed: one True or more")
-        return mask, check_options({name: value for name, value in options.items() if name != "reset_mask"})
+        rest = {name: value for name, value in options.items() if name != "reset_mask"}
+        return mask, check_options(rest, self.scenario)
 
 
 def check_actions(actions: Any, count: int, sizes: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
@@ -311,9 +330,9 @@ def _autoreset(mode: AutoresetMode | str) -> AutoresetMode:
     """Return the autoreset mode."""
     try:
         return AutoresetMode(mode)
-    except ValueError:
+    except (ValueError, TypeError):
         known = ", ".join(known.value for known in AutoresetMode)
-        raise InputError(f"autoreset_mode: {mode!r}; allowed: {known}") from None
+        raise InputError(f"autoreset_mode: {shown(mode)}; allowed: {known}") from None
 
 
 def _row_info(infos: Infos, i: int) -> dict[str, Any]:

@@ -16,20 +16,14 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
 
+from wisp_gym._files import check_target
+from wisp_gym._parser import INPUT_ERROR, OneLineParser, path_argument
 from wisp_gym.errors import InputError
 from wisp_gym.estimation.batches import Batches
 from wisp_gym.estimation.fit import TERMS, Errors, fit
 from wisp_gym.estimation.measurements import read_measurements
 from wisp_gym.profiles import Estimator
-
-INPUT_ERROR = 2
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        self.exit(INPUT_ERROR, f"error: {message} (--help lists the options)\n")
 
 
 def fitted(batches: Batches, source: str) -> tuple[Estimator, Errors]:
@@ -69,17 +63,20 @@ def _write(path: Path, text: str) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code: 0, or 2 for wrong input, with nothing written."""
     purpose, _, rest = (__doc__ or "").partition("\n\n")
-    parser = _Parser(
+    parser = OneLineParser(
         prog="python -m wisp_gym.estimation",
         description=purpose,
         epilog=rest,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("--csv", required=True, metavar="FILE", type=Path, help="measurements")
-    parser.add_argument("--out", required=True, metavar="FILE", type=Path, help="the estimator, JSON")
+    parser.add_argument("--csv", required=True, metavar="FILE", type=path_argument, help="measurements")
+    parser.add_argument(
+        "--out", required=True, metavar="FILE", type=path_argument, help="the estimator, JSON"
+    )
     options = parser.parse_args(arguments)
     try:
+        check_target(options.out, f"--out {options.out}")
         estimator, errors = fitted(read_measurements(options.csv), options.csv.name)
         _write(options.out, estimator.text())
     except InputError as error:

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
+from wisp_gym._files import read_bytes
 from wisp_gym.errors import InputError
 from wisp_gym.estimation.batches import Batches, Member, sums_of
 
@@ -76,19 +77,7 @@ def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
 
 def _text(path: Path) -> str:
     try:
-        if not path.is_file():
-            raise InputError(f"{path}: {'must be an ordinary file' if path.exists() else 'no such file'}")
-        with path.open("rb") as file:
-            content = file.read(MAX_BYTES + 1)
-    except InputError:
-        raise
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise InputError(f"{path}: cannot be read ({reason})") from None
-    if len(content) > MAX_BYTES:
-        raise InputError(f"{path}: larger than {MAX_BYTES >> 20} MiB, cut the file")
-    try:
-        return content.decode("utf-8-sig")
+        return read_bytes(path, MAX_BYTES, "a CSV file").decode("utf-8-sig")
     except UnicodeDecodeError:
         raise InputError(f"{path}: not UTF-8 text") from None
 

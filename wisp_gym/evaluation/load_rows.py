@@ -8,12 +8,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from wisp_gym._files import read_bytes
 from wisp_gym.evaluation.output import write_together
 from wisp_gym.evaluation.spec import Row
 from wisp_gym.evaluation.writers import number
 
 KEYS = ("fleet", "policy", "controller", "split", "seed", "provenance")
 SPLIT = "test"
+MAX_BYTES = 256 << 20
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,8 @@ class LoadRows:
         """Return the rows of a file that rest on the same; none where it is not there or not such a file."""
         found: dict[Key, Row] = {}
         try:
-            with path.open(newline="", encoding="utf-8") as file:
+            content = read_bytes(path, MAX_BYTES, "a CSV file").decode("utf-8")
+            with io.StringIO(content, newline="") as file:
                 for line in csv.DictReader(file):
                     kind = line.pop("fleet"), line.pop("policy")
                     controller, split = line.pop("controller"), line.pop("split")
@@ -77,7 +80,7 @@ class LoadRows:
                         found[self.key(kind, metrics["devices"], seed)] = Row(
                             kind[1], controller, seed, (0.0, metrics["window_s"]), metrics
                         )
-        except (OSError, ValueError, KeyError, TypeError, csv.Error):
+        except (ValueError, KeyError, TypeError, ArithmeticError, AttributeError, csv.Error):
             return {}
         return found
 

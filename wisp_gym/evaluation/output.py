@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from wisp_gym._files import check_target
 from wisp_gym.errors import InputError
 
 CSV_FILE, SUMMARY_FILE, MANIFEST_FILE = "metrics.csv", "summary.json", "manifest.json"
@@ -44,28 +45,42 @@ def check_writable(folder: Path, names: Sequence[str] = FILES, option: str = "--
     :param option: what the user gave it with
     :raises InputError: they cannot: no folder, no permission, no space
     """
-    there = existing_parent(folder)
-    if not there.is_dir():
-        raise InputError(f"{option} {folder}: {there} is a file; a folder is needed")
-    blocked = [name for name in names if (folder / name).is_dir()]
-    if blocked:
-        raise InputError(
-            f"{option} {folder}: {folder / blocked[0]} is a folder; a file of that name is to be written"
-        )
+    there = existing_parent(folder, option)
     try:
+        if not there.is_dir():
+            raise InputError(f"{option} {folder}: {there} is a file; a folder is needed")
+        for name in names:
+            check_target(folder / name, f"{option} {folder}")
         with tempfile.TemporaryFile(prefix=".wisp-gym-", dir=there) as probe:
             probe.write(bytes(PROBE_BYTES))
             probe.flush()
             os.fsync(probe.fileno())
-    except OSError as error:
-        raise InputError(f"{option} {folder}: {there} cannot be written to ({error.strerror})") from error
+        for name in names:  # what it is written as first has a longer name
+            handle, path = tempfile.mkstemp(prefix=f".{name}-", dir=there)
+            os.close(handle)
+            os.unlink(path)
+    except InputError:
+        raise
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"{option} {folder}: {there} cannot be written to ({reason})") from error
 
 
-def existing_parent(folder: Path) -> Path:
-    """Return the folder, absolute, or the nearest above it that exists."""
+def existing_parent(folder: Path, option: str = "--out") -> Path:
+    """Return the folder, absolute, or the nearest above it that exists.
+
+    :param option: what the user gave it with
+    :raises InputError: a link to nowhere or to itself is in the way, or no such path can be
+    """
     there = folder.absolute()
-    while not there.exists() and there != there.parent:
-        there = there.parent
+    try:
+        while not there.exists() and there != there.parent:
+            if there.is_symlink():
+                raise InputError(f"{option} {folder}: {there} is a link to nowhere or to itself")
+            there = there.parent
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"{option} {folder}: {there} cannot be written to ({reason})") from error
     return there
 
 

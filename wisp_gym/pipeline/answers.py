@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from wisp_gym.errors import InputError
+from wisp_gym.errors import InputError, shown
 from wisp_gym.rules.control import MAX_DRAFT
 from wisp_gym.rules.select import NEVER
 
@@ -26,56 +26,91 @@ def as_array(value: Any, what: str) -> npt.NDArray[Any]:
     """
     try:
         return np.asarray(value)
-    except (ValueError, TypeError):
-        raise InputError(f"{what}: {value!r}; allowed: a flat list of numbers") from None
+    except Exception as error:  # an object of the user's own may raise anything
+        raise InputError(f"{what}: {shown(value)}; allowed: a flat list of numbers") from error
 
 
-def check_scores(value: Any, length: int) -> npt.NDArray[Any]:
+def check_scores(value: Any, length: int, who: str = "Drafter") -> npt.NDArray[Any]:
     """Return a drafter's stop scores of one stream.  # (length,)
 
     :raises InputError: another shape, or something that is not a number
     """
-    scores = as_array(value, "Drafter.score")
+    scores = as_array(value, f"{who}.score")
     if scores.shape != (length,) or scores.dtype.kind not in "iuf" or np.isnan(scores).any():
         given = f"{scores.dtype} of shape {scores.shape}"
-        raise InputError(f"Drafter.score: {given}; allowed: ({length},) numbers, none of them nan")
+        raise InputError(f"{who}.score: {given}; allowed: ({length},) numbers, none of them nan")
     return scores
 
 
-def check_limit(value: Any) -> tuple[int, float]:
+def check_limit(value: Any, who: str = "Drafter") -> tuple[int, float]:
     """Return a drafter's limit: most tokens, threshold.
 
     :raises InputError: anything but a pair of an integer of 0-32 and a number
     """
     if not isinstance(value, tuple) or len(value) != 2:
-        raise InputError(f"Drafter.limit: {value!r}; allowed: a pair (most tokens, threshold)")
+        raise InputError(f"{who}.limit: {shown(value)}; allowed: a pair (most tokens, threshold)")
     cap, threshold = value
     if not is_whole(cap) or not 0 <= cap <= MAX_DRAFT:
-        raise InputError(f"Drafter.limit: most tokens {cap!r}; allowed: an integer of 0 to {MAX_DRAFT}")
-    if not isinstance(threshold, float | int | np.floating) or math.isnan(threshold):
-        raise InputError(f"Drafter.limit: threshold {threshold!r}; allowed: a number")
-    return int(cap), float(threshold)
+        raise InputError(f"{who}.limit: most tokens {shown(cap)}; allowed: an integer of 0 to {MAX_DRAFT}")
+    if not isinstance(threshold, float | int | np.floating | np.integer) or isinstance(threshold, bool):
+        raise InputError(f"{who}.limit: threshold {shown(threshold)}; allowed: a number")
+    try:
+        value = float(threshold)
+    except OverflowError:
+        value = math.nan
+    if math.isnan(value):
+        raise InputError(f"{who}.limit: threshold {shown(threshold)}; allowed: a number")
+    return int(cap), value
 
 
-def check_wait(until_ns: Any, now_ns: int) -> int:
+def check_wait(until_ns: Any, now_ns: int, who: str = "Scheduler") -> int:
     """Return until when a scheduler waits, ns.
 
     :raises InputError: anything but whole nanoseconds later than now
     """
     if not is_whole(until_ns) or not now_ns < until_ns <= NEVER:
-        raise InputError(f"Scheduler.select: wait until {until_ns!r}; allowed: whole ns, later than now")
+        raise InputError(f"{who}.select: wait until {shown(until_ns)}; allowed: whole ns, later than now")
     return int(until_ns)
 
 
-def check_picks(value: Any, waiting: int) -> npt.NDArray[np.int64]:
+def check_picks(value: Any, waiting: int, who: str = "Scheduler") -> npt.NDArray[np.int64]:
     """Return a scheduler's choice of requests.
 
     :param waiting: requests in the queue
     :raises InputError: no, repeated or unknown indices
     """
-    picks = as_array(value, "Scheduler.select")
+    picks = as_array(value, f"{who}.select")
     if picks.ndim != 1 or len(picks) == 0 or picks.dtype.kind not in "iu":
-        raise InputError(f"Scheduler.select: {value!r}; allowed: a list of indices, not empty, or Wait")
+        raise InputError(f"{who}.select: {shown(value)}; allowed: a list of indices, not empty, or Wait")
     if picks.min() < 0 or picks.max() >= waiting or len(np.unique(picks)) < len(picks):
-        raise InputError(f"Scheduler.select: {value!r}; allowed: indices of 0 to {waiting - 1}, each once")
+        raise InputError(f"{who}.select: {shown(value)}; allowed: indices of 0 to {waiting - 1}, each once")
     return picks.astype(np.int64)
+
+
+MOST_WAITS = 100_000
+WAITS_WITHIN_NS = 10_000_000
+
+
+class Waits:
+    """Counts a scheduler's waits: one that asks for nanoseconds again and again would never end.
+
+    More than MOST_WAITS of them within WAITS_WITHIN_NS of simulated time, 100 ns each, are refused.
+    """
+
+    def __init__(self) -> None:
+        self.since_ns, self.count = 0, 0
+
+    def add(self, now_ns: int, who: str) -> None:
+        """Count one more wait.
+
+        :param now_ns: simulated time; :param who: waits, for the message
+        :raises InputError: they are too many
+        """
+        if now_ns - self.since_ns >= WAITS_WITHIN_NS:
+            self.since_ns, self.count = now_ns, 0
+        self.count += 1
+        if self.count > MOST_WAITS:
+            raise InputError(
+                f"{who}.select: {MOST_WAITS} waits within {1e-6 * WAITS_WITHIN_NS:g} ms of simulated time; "
+                "allowed: longer waits"
+            )

@@ -92,10 +92,12 @@ def asked(drafter: Drafter) -> Scorer:
 
 
 def _ask(drafter: Drafter, signals: FloatArray, lengths: IntArray) -> FloatArray:
-    scores = np.empty(signals.shape[1], np.float32)
+    scores, who = np.empty(signals.shape[1], np.float32), getattr(drafter, "called", "Drafter")
     begin = 0
     for length in lengths.tolist():
         end = begin + length
-        scores[begin:end] = check_scores(drafter.score(Stream(signals[:, begin:end].T)), length)
+        answer = drafter.score(Stream(signals[:, begin:end].T))
+        with np.errstate(over="ignore"):  # beyond float32 a score is infinite, which is a number
+            scores[begin:end] = check_scores(answer, length, who)
         begin = end
     return scores

@@ -23,7 +23,7 @@ from wisp_gym.pipeline.advance import (
     lay_out,
     room_left,
 )
-from wisp_gym.pipeline.answers import check_limit, check_picks, check_wait
+from wisp_gym.pipeline.answers import Waits, check_limit, check_picks, check_wait
 from wisp_gym.pipeline.books import Books
 from wisp_gym.pipeline.log import recent_rows
 from wisp_gym.pipeline.policy import DrafterRule, Policy, SchedulerRule
@@ -134,7 +134,7 @@ class Simulation(Books):
         if commanded:
             self.state.control["drafter"] = rules.COMMANDED
             self.state.control["ahead"] = self.state.control["timeout_ns"] = 0
-        self.answer = GO_ON
+        self.answer, self.waits = GO_ON, Waits()
         self._start()
 
     @property
@@ -318,7 +318,9 @@ class Simulation(Books):
         :param limit: most tokens to draft, and the threshold
         :raises InputError: anything but a pair of an integer of 0-32 and a number
         """
-        self.state.picks[0], self.state.rank[0] = check_limit(limit)
+        self.state.picks[0], self.state.rank[0] = check_limit(
+            limit, getattr(self.asked_drafter, "called", "Drafter")
+        )
         self.answer = DRAFT
 
     def choose(self, choice: Any) -> None:
@@ -328,11 +330,13 @@ class Simulation(Books):
         :raises InputError: an empty, repeated or unknown index, or a wait that does not end after now
         """
         clock = self.state.clock[0]
+        who = getattr(self.asked_scheduler, "called", "Scheduler")
         if isinstance(choice, Wait):
-            clock["wake_ns"] = check_wait(choice.until_ns, int(clock["now_ns"]))
+            clock["wake_ns"] = check_wait(choice.until_ns, int(clock["now_ns"]), who)
+            self.waits.add(int(clock["now_ns"]), who)
             self.answer = BY_WAITING
             return
-        picks = check_picks(choice, int(clock["waiting"]))
+        picks = check_picks(choice, int(clock["waiting"]), who)
         self.state.picks[: len(picks)] = self.state.waiting[picks]
         self.state.picks[len(picks)] = -1
         self.answer = BY_PICKS

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from wisp_gym._files import read_bytes
 from wisp_gym._validation import Checked, build
 from wisp_gym._yaml import parse
 from wisp_gym.errors import InputError
@@ -49,22 +50,10 @@ def read_estimator(path: Path) -> Estimator:
         allowed
     """
     try:
-        if not path.is_file():
-            raise InputError(f"{path}: {'must be an ordinary file' if path.exists() else 'no such file'}")
-        with path.open("rb") as file:
-            content = file.read(MAX_BYTES + 1)
-        if len(content) > MAX_BYTES:
-            raise InputError(f"{path}: larger than {MAX_BYTES} bytes, which no estimator needs")
-        data = parse(
-            content.decode("utf-8-sig"), str(path)
-        )  # JSON is YAML; repeated keys and NaN are refused
+        text = read_bytes(path, MAX_BYTES, "a JSON file of an estimator").decode("utf-8-sig")
     except UnicodeDecodeError:
         raise InputError(f"{path}: not UTF-8 text") from None
-    except InputError:
-        raise
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise InputError(f"{path}: cannot be read ({reason})") from None
+    data = parse(text, str(path))  # JSON is YAML; repeated keys and NaN are refused
     found = build(Estimator, data, str(path))
     if found.c0 + found.c1 + found.c2 + found.c3 == 0:
         raise InputError(f"{path}: c0..c3 are all 0: a pass must take some time")

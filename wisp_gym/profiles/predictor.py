@@ -15,17 +15,22 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
-import safetensors.numpy
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
-from safetensors import SafetensorError
 
+from wisp_gym._files import read_bytes
+from wisp_gym._json import parse_json
+from wisp_gym._tensors import load_tensors
 from wisp_gym._validation import Checked, build
-from wisp_gym.errors import InputError, unknown
+from wisp_gym.errors import InputError, shown, unknown
 from wisp_gym.profiles.figures import Name
 from wisp_gym.profiles.load import DATA, resolve
 
 FORMAT = 1
+MAX_BYTES = 1 << 20
+LARGEST_WEIGHT = 1e6
+"""Of the networks trained here none is beyond 100; sums of such weights stay far from overflow."""
+
 FOLDER = DATA / "predictors"
 RECORD, WEIGHTS = ".json", ".safetensors"
 INPUTS = 4
@@ -85,8 +90,10 @@ class PredictorRecord(Checked):
             raise ValueError("recalls must rise, between 0 and 1")
         if any(b > a for a, b in pairwise(self.thresholds)):
             raise ValueError("thresholds must not increase with recall")
-        if any(scale <= 0 for scale in self.scale):
-            raise ValueError("scale must be above 0")
+        if not all(1e-6 <= scale <= 1e6 for scale in self.scale):
+            raise ValueError("scale must lie in 1e-6..1e6")
+        if not all(abs(mean) <= 1e6 for mean in self.mean):
+            raise ValueError("mean must lie in -1e6..1e6")
         return self
 
 
@@ -169,16 +176,12 @@ def read_predictor(path: Path) -> Predictor:
     """
     record = build(PredictorRecord, _fields(path), f"predictor {path.name}")
     weights = path.with_suffix(WEIGHTS)
-    content = _content(weights)
+    content = read_bytes(weights, MAX_BYTES, "a safetensors file", f"predictor {weights}")
     if hashlib.sha256(content).hexdigest() != record.weights_sha256:
         raise InputError(
             f"predictor {weights.name}: damaged, or not the weights of {path.name} beside it (sha256 differs)"
         )
-    try:
-        tensors = safetensors.numpy.load(content)
-    except SafetensorError as error:
-        raise InputError(f"predictor {weights.name}: no safetensors file ({error})") from error
-    return assemble(path.stem, record, tensors)
+    return assemble(path.stem, record, load_tensors(content, f"predictor {weights.name}"))
 
 
 def assemble(name: str, record: PredictorRecord, tensors: dict[str, FloatArray]) -> Predictor:
@@ -194,6 +197,8 @@ def assemble(name: str, record: PredictorRecord, tensors: dict[str, FloatArray])
             raise InputError(f"predictor {name}: tensor {tensor} must be float32 of {shape}, found {given}")
         if not np.isfinite(found).all():
             raise InputError(f"predictor {name}: tensor {tensor}: a weight is not finite")
+        if np.abs(found).max(initial=0.0) > LARGEST_WEIGHT:
+            raise InputError(f"predictor {name}: tensor {tensor}: a weight is beyond {LARGEST_WEIGHT:g}")
     first = tensors["0.weight"].astype(np.float64) / np.array(record.scale)
     first_bias = tensors["0.bias"].astype(np.float64) - first @ np.array(record.mean)
     network = Network(
@@ -211,20 +216,9 @@ def assemble(name: str, record: PredictorRecord, tensors: dict[str, FloatArray])
 
 
 def _fields(path: Path) -> Any:
-    try:
-        fields = json.loads(_content(path).decode())
-    except ValueError as error:
-        raise InputError(f"predictor {path.name}: no JSON ({error})") from error
+    origin = f"predictor {path}"
+    fields = parse_json(read_bytes(path, MAX_BYTES, "a JSON file", origin), origin)
     found = fields.get("format") if isinstance(fields, dict) else None
     if found != FORMAT:
-        raise InputError(
-            f"predictor {path.name}: format {found!r} is not known; this version reads format {FORMAT}"
-        )
+        raise InputError(f"{origin}: format {shown(found)} is not known; this version reads format {FORMAT}")
     return fields
-
-
-def _content(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise InputError(f"predictor {path}: cannot be read ({error.strerror})") from error

@@ -27,6 +27,10 @@ FloatArray = NDArray[np.float64]
 STEP_S = 0.25
 """Length of a cell; the profile is met exactly at its multiples, and sessions last for tens of seconds."""
 
+LONGEST_SOLVE_S = 60.0
+CELL_S, STAY_S = 3e-6, 1e-9
+"""What solving takes, about: a time for each cell, and one for each pair of cells that a session spans."""
+
 MARGIN_SD = 6.0
 """Standard deviations of the number of arrivals for which `fleet.devices` must leave room."""
 
@@ -126,7 +130,7 @@ def solve(file: ScenarioFile, end_s: float) -> Intensity:
 
     :param file: a scenario with a profile
     :param end_s: up to when, s; rounded up to a cell
-    :raises InputError: a profile that falls faster than sessions end
+    :raises InputError: a profile that falls faster than sessions end, or one too long to work out
     """
     cells = max(1, math.ceil(end_s / STEP_S))
     grid_s = _multiples(cells + 1)
@@ -134,6 +138,11 @@ def solve(file: ScenarioFile, end_s: float) -> Intensity:
     # Sessions there at a cell's end, of those that came so many cells before at a rate of one a second.
     stays = np.diff(mean_time_so_far(file, grid_s))
     stays = stays[: max(1, int(np.count_nonzero(stays)))]
+    if cells * (CELL_S + STAY_S * len(stays)) > LONGEST_SOLVE_S:
+        raise InputError(
+            f"horizon_s = {file.horizon_s:g}: the arrivals of so long a profile with sessions of up to "
+            f"{STEP_S * len(stays):g} s take too long to work out; allowed: less of either"
+        )
     held = np.zeros(cells + len(stays))
     rate = np.empty(cells)
     allowed = _ROUNDING * (1.0 + peak_sessions(file.workload))

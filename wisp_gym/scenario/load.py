@@ -13,7 +13,7 @@ import numpy as np
 from wisp_gym import profiles
 from wisp_gym._validation import build
 from wisp_gym._yaml import read_mapping
-from wisp_gym.errors import InputError, unknown
+from wisp_gym.errors import InputError, shown, unknown
 from wisp_gym.profiles import AcceptanceProfile, Estimator, Predictor
 from wisp_gym.profiles.load import AnyProfile, looks_like_path, resolve
 from wisp_gym.scenario.arrivals import check_arrivals
@@ -45,7 +45,7 @@ def load(source: str | Path | Scenario, overrides: Sequence[str] = ()) -> Scenar
     :raises InputError: one line with the field, its value and what is allowed
     """
     if isinstance(source, Scenario):
-        if not overrides:
+        if isinstance(overrides, list | tuple) and not overrides:
             return source
         return _build(source.file.model_dump(mode="json"), overrides, source.name, source.folder)
     path = _find(source)
@@ -78,7 +78,7 @@ def _find(source: str | Path) -> Path:
     if isinstance(source, str) and not looks_like_path(source):
         raise unknown("scenario", source, names())
     if not isinstance(source, str | Path):
-        raise InputError(f"scenario = {source!r}: must be a name, a path or a Scenario")
+        raise InputError(f"scenario = {shown(source)}: must be a name, a path or a Scenario")
     return Path(source)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from wisp_gym._yaml import parse
-from wisp_gym.errors import InputError
+from wisp_gym.errors import InputError, shown
 
 
 def apply(data: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
@@ -17,8 +17,8 @@ def apply(data: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
     :param overrides: "key.key=value" with a YAML value; a number as key picks a list's entry, counted from 0
     :raises InputError: where one is not of that form or leads through something that has no keys
     """
-    if isinstance(overrides, str):
-        raise InputError(f"overrides = {overrides!r}: must be a list of texts key=value")
+    if not isinstance(overrides, list | tuple) or not all(isinstance(text, str) for text in overrides):
+        raise InputError(f"overrides = {shown(overrides)}: must be a list of texts key=value")
     result = copy.deepcopy(data)
     for override in overrides:
         path, value = _split(override)

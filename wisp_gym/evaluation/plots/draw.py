@@ -9,6 +9,7 @@ from pathlib import Path
 import matplotlib
 from matplotlib.figure import Figure
 
+from wisp_gym.errors import InputError
 from wisp_gym.evaluation.fleets import MIX
 from wisp_gym.evaluation.output import write_together
 from wisp_gym.evaluation.plots import bars, capacities, grid, loads
@@ -42,7 +43,12 @@ def figures(folder: Path) -> dict[str, Figure]:
     made: dict[str, Figure] = {}
     with matplotlib.rc_context(RC):
         for results in read_results(folder):
-            made |= KINDS.get(results.source, _loads)(results)
+            try:
+                made |= KINDS.get(results.source, _loads)(results)
+            except (ValueError, LookupError, TypeError, ArithmeticError, AttributeError) as error:
+                # The rows are not what evaluate.py writes: a column or a number is missing.
+                told = f"cannot be drawn: {type(error).__name__}: {error}"
+                raise InputError(f"{folder / results.source}: {told}") from error
     return made
 
 

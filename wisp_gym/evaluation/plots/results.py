@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +12,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from wisp_gym._files import read_bytes
+from wisp_gym._json import parse_json
 from wisp_gym.errors import InputError
 from wisp_gym.evaluation.fleets import MIX, class_name
 from wisp_gym.evaluation.output import unsealed
@@ -20,6 +22,9 @@ from wisp_gym.evaluation.summary import CLASSES, pooled
 
 SOURCES = ("metrics.csv", "loads.csv", "capacity.csv", "grid.csv")
 """What is drawn: a comparison, a sweep of loads, a study of capacities, a grid of pairs."""
+
+MAX_BYTES = 256 << 20
+MOST_COLUMNS = 1000
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,17 +129,24 @@ def read_results(folder: Path) -> list[Results]:
 def _read(folder: Path, name: str) -> Results:
     """Return the results of one file."""
     try:
-        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+        manifest = _json(folder / "manifest.json")
         rates = tuple(float(rate) for rate in manifest["scenario"]["classes"]["rates_tps"])
-        rows = pd.read_csv(folder / name, dtype={"policy": str, "controller": str, "fleet": str})
+        content = io.BytesIO(read_bytes(folder / name, MAX_BYTES, "a CSV file"))
+        rows = pd.read_csv(content, dtype={"policy": str, "controller": str, "fleet": str})
+        _check(rows)
         if "fleet" not in rows:
             rows.insert(0, "fleet", MIX)
-        _check(rows)
-        stored = folder / "capacity.json"
-        entries = json.loads(stored.read_text(encoding="utf-8"))["capacities"] if "cap" in name else []
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        entries = _json(folder / "capacity.json")["capacities"] if "cap" in name else []
+    except InputError:
+        raise
+    except (ValueError, LookupError, TypeError) as error:
         raise InputError(f"{folder / name}: cannot be drawn: {type(error).__name__}: {error}") from None
     return Results(name, rows, rates, tuple(entries))
+
+
+def _json(path: Path) -> Any:
+    """Return what a JSON file of the results holds."""
+    return parse_json(read_bytes(path, MAX_BYTES, "a JSON file"), str(path), not_finite=True)
 
 
 def _check(rows: pd.DataFrame, needed: Sequence[str] = ("policy", "seed", "devices", "goodput_tps")) -> None:
@@ -142,3 +154,5 @@ def _check(rows: pd.DataFrame, needed: Sequence[str] = ("policy", "seed", "devic
     missing = [name for name in needed if name not in rows]
     if missing or rows.empty:
         raise ValueError(f"no column {missing[0]!r}" if missing else "no rows")
+    if len(rows.columns) > MOST_COLUMNS:
+        raise ValueError(f"{len(rows.columns)} columns")

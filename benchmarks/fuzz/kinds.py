@@ -1,0 +1,370 @@
+"""The families of wrong inputs: each fills an empty folder and says what to run there."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors.numpy
+
+from benchmarks.fuzz import bases, python_answers, words
+from benchmarks.fuzz.odd import (
+    TEXTS,
+    Raw,
+    as_text,
+    mutated,
+    odd_value,
+    short,
+    spoil,
+    spoil_bytes,
+    spoil_table,
+)
+from benchmarks.fuzz.trials import Input
+
+POLICIES = (
+    "wisp",
+    "sled",
+    "centralized",
+    "fixed:3",
+    "predictor+fcfs",
+    "bayes:0.5+density",
+    "ucb+edf",
+    "random",
+)
+WORLD = tuple(word for change in bases.WORLD for word in ("--set", change))
+OUT = ("--seeds", "1", "--jobs", "1", "--out", "out")
+
+
+def _evaluate(kind: str, what: str, *arguments: str) -> Input:
+    return Input(kind, what, "evaluate", (*arguments, *OUT))
+
+
+def scenario(rng: random.Random, folder: Path, prepared: Path) -> Input:
+    """A scenario's file."""
+    name = rng.choice(list(bases.SMALL))
+    data = bases.scenario_data(name)
+    if name == "trace":
+        data["workload"]["trace"] = "rows.csv"
+        rows = bases.trace_rows(False)
+        (folder / "rows.csv").write_text("".join(",".join(row) + "\n" for row in rows))
+    what = spoil(folder / "mine.yaml", data, "yaml", rng)
+    return _evaluate(
+        "scenario", f"{name}: {what}", "--scenario", "mine.yaml", "--policy", rng.choice(POLICIES)
+    )
+
+
+def override(rng: random.Random, folder: Path, prepared: Path) -> Input:
+    """A change to a scenario on the command line."""
+    data = bases.scenario_data("quickstart")
+    data["workload"] |= {"stretch": 1, "scale": 1, "lead_s": 3, "trace": None}
+    data["ranges"] = {"devices": [2, 3], "acceptance_shift": [0, 0], "class_weights": [[1, 1]] * 4}
+    keys = list(_leaves(data))
+    value = odd_value(rng)
+    text = value if isinstance(value, Raw) else as_text([value], "json").decode()[3:-1].strip()
+    change = rng.choice(
+        (f"{rng.choice(keys)}={text}",) * 6
+        + (
+            f"{rng.choice(keys)}.0={text}",
+            f"{rng.choice(keys)}s=1",
+            rng.choice(TEXTS),
+            f"={text}",
+            "a" * 5000 + "=1",
+        )
+    )
+    change = change.replace("\0", "\\0")
+    program = ("--policy", rng.choice(POLICIES), *WORLD, f"--set={change}")
+    return _evaluate("override", short(change), *program)
+
+
+def _leaves(data: Any, path: str = "") -> list[str]:
+    """Return the paths of all entries, as --set takes them."""
+    pairs = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ()
+    found = []
+    for key, entry in pairs:
+        here = f"{path}.{key}".lstrip(".")
+        found += [here, *_leaves(entry, here)]
+    return found
+
+
+def profile(rng: random.Random, folder: Path, prepared: Path) -> Input:
+    """A profile of any kind."""
+    kind = rng.choice(list(bases.PROFILES))
+    field = bases.PROFILES[kind][2]
+    what = spoil(folder / "mine.yaml", bases.profile_data(kind), "yaml", rng)
+    change = ("--set", f"{field}=./mine.yaml")
+    return _evaluate("profile", f"{kind}: {what}", "--policy", rng.choice(POLICIES), *WORLD, *change)
+
+
+def predictor(rng: random.Random, folder: Path, prepared: Path) -> Input:
+    """A stop predictor: its record, or its weights."""
+    record, weights = bases.predictor_files()
+    pair = bases.profile_data("acceptance") | {"predictor": "mine.json"}
+    (folder / "pair.yaml").write_bytes(as_text(pair, "yaml"))
+    if rng.random() < 0.5:
+        (folder / "mine.safetensors").write_bytes(weights)
+        what = spoil(folder / "mine.json", record, "json", rng)
+    else:
+        what = _spoil_weights(folder / "mine.safetensors", folder / "mine.json", weights, record, rng)
+    change = ("--set", "acceptance.profile=./pair.yaml")
+    return _evaluate("predictor", what, "--policy", rng.choice(("wisp", "predictor+edf")), *WORLD, *change)
+
+
+def _spoil_weights(
+    path: Path, record_path: Path, weights: bytes, record: dict[str, Any], rng: random.Random
+) -> str:
+    """Write damaged weights and a record that has their hash in half of the cases; return what is wrong."""
+    chance = rng.random()
+    if chance < 0.5:
+        what = spoil_bytes(path, weights, rng)
+    else:
+        content, what = _odd_tensors(weights, rng)
+        path.write_bytes(content)
+    if path.is_file() and not path.is_symlink() and path.stat().st_size < 1 << 24 and rng.random() < 0.8:
+        record = record | {"weights_sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+        what += ", its hash in the record"
+    record_path.write_bytes(as_text(record, "json"))
+    return f"{path.name}: {what}"
+
+
+def _odd_tensors(weights: bytes, rng: random.Random) -> tuple[bytes, str]:
+    """Return weights that are a safetensors file, yet not what they should be, and what is wrong."""
+    tensors = safetensors.numpy.load(weights)
+    name = rng.choice(list(tensors))
+    tensor = tensors[name]
+
+    def header(change: dict[str, Any]) -> bytes:
+        size = int.from_bytes(weights[:8], "little")
+        fields = json.loads(weights[8 : 8 + size])
+        fields[name] |= change
+        text = json.dumps(fields).encode()
+        return len(text).to_bytes(8, "little") + text + weights[8 + size :]
+
+    deep = b'{"a":' * 10_000 + b"1" + b"}" * 10_000
+    ways: dict[str, Callable[[], bytes]] = {
+        f"{name} is gone": lambda: safetensors.numpy.save({k: v for k, v in tensors.items() if k != name}),
+        f"{name} holds nan": lambda: safetensors.numpy.save(tensors | {name: tensor * np.float32("nan")}),
+        f"{name} holds infinity": lambda: safetensors.numpy.save(
+            tensors | {name: tensor + np.float32("inf")}
+        ),
+        f"{name} is huge": lambda: safetensors.numpy.save(tensors | {name: tensor + np.float32(3e38)}),
+        f"{name} is double": lambda: safetensors.numpy.save(tensors | {name: tensor.astype(np.float64)}),
+        f"{name} is whole": lambda: safetensors.numpy.save(tensors | {name: tensor.astype(np.int64)}),
+        f"{name} is truth": lambda: safetensors.numpy.save(tensors | {name: tensor.astype(bool)}),
+        f"{name} is flat": lambda: safetensors.numpy.save(tensors | {name: tensor.reshape(-1)}),
+        f"{name} is empty": lambda: safetensors.numpy.save(tensors | {name: tensor.reshape(-1)[:0]}),
+        "one more tensor": lambda: safetensors.numpy.save(tensors | {"more": tensor}),
+        "no tensors": lambda: safetensors.numpy.save({}),
+        f"{name} says it is BF16": lambda: header({"dtype": "BF16", "shape": [2 * tensor.size]}),
+        f"{name} says it is F8_E4M3": lambda: header({"dtype": "F8_E4M3", "shape": [4 * tensor.size]}),
+        f"{name} says it is F99": lambda: header({"dtype": "F99"}),
+        f"{name} says it is large": lambda: header({"shape": [2**62, 4]}),
+        f"{name} lies elsewhere": lambda: header({"data_offsets": [0, 2**40]}),
+        f"{name} has a negative shape": lambda: header({"shape": [-1]}),
+        "a header of 2**63 bytes": lambda: (2**63).to_bytes(8, "little") + weights[8:],
+        "a header of 99 MB": lambda: (99_000_000).to_bytes(8, "little") + weights[8:],
+        "a deep header": lambda: len(deep).to_bytes(8, "little") + deep,
+        "an empty header": lambda: (0).to_bytes(8, "little"),
+    }
+    what = rng.choice(list(ways))
+    return ways[what](), what
+
+
+def estimator(rng: random.Random, folder: Path, prepared: Path) -> Input:
+    """A file of the estimator's coefficients."""
+    what = spoil(folder / "mine.json", bases.ESTIMATOR, "json", rng)
+    change = ("--set", "server.estimator=mine.json")
+    return _evaluate("estimator", what, "--policy", "wisp", *WORLD, *change)
+
+
+def trace(rng: random.Random, folder: Path, prepared: Path) -> Input:
+    """A trace of arrivals and lengths."""
+    what = spoil_table(folder / "mine.csv", bases.trace_rows(rng.random() < 0.4), rng)
+    small = (
+        "horizon_s=40",
+        "warmup_s=1",
+        "workload.trace=mine.csv",
+        f"workload.stretch={rng.choice(('1', '0.5'))}",
+    )
+    changes = (word for change in small for word in ("--set", change))
+    return _evaluate("trace", what, "--policy", rng.choice(POLICIES), "--scenario", "trace", *changes)
+
+
+def measurements(rng: random.Random, folder: Path, prepared: Path) -> Input:
+    """A server's own measurements, or the file of the estimator that is to be written."""
+    out, what = "mine.json", ""
+    if rng.random() < 0.2:
+        (folder / "mine.csv").write_text("".join(",".join(row) + "\n" for row in bases.measurement_rows()))
+        out, what = words.odd_output(rng, folder)
+    else:
+        what = spoil_table(folder / "mine.csv", bases.measurement_rows(), rng)
+    return Input("measurements", what, "estimation", ("--csv", "mine.csv", "--out", out))
+
+
+def agent(rng: random.Random, folder: Path, prepared: Path) -> Input:
+    """An agent's settings: its file, or changes on the command line."""
+    kind = rng.choice(("ppo", "a2c", "maskable_ppo"))
+    data = bases.agent_data(kind)
+    common = ("--scenario", "quickstart", *WORLD, "--validation-seeds", "0", "--out", "out")
+    if rng.random() < 0.6:
+        what = spoil(folder / "mine.yaml", data, "yaml", rng)
+        return Input("agent", f"{kind}: {what}", "train", ("--agent", "mine.yaml", *common))
+    (folder / "mine.yaml").write_bytes(as_text(data, "yaml"))
+    value = odd_value(rng)
+    text = value if isinstance(value, Raw) else as_text([value], "json").decode()[3:-1].strip()
+    change = rng.choice((f"{rng.choice(list(data))}={text}",) * 5 + (rng.choice(TEXTS), f"{text}=1"))
+    change = change.replace("\0", "\\0")
+    return Input(
+        "agent",
+        f"--agent-set {short(change)}",
+        "train",
+        ("--agent", "mine.yaml", f"--agent-set={change}", *common),
+    )
+
+
+def model(rng: random.Random, folder: Path, prepared: Path) -> Input:
+    """A trained model: its record, or its weights."""
+    mine, good = folder / "mine", prepared / "model"
+    mine.mkdir()
+    record, weights = json.loads((good / "model.json").read_text()), (good / "model.safetensors").read_bytes()
+    if rng.random() < 0.5:
+        (mine / "model.safetensors").write_bytes(weights)
+        what = spoil(mine / "model.json", record, "json", rng)
+    else:
+        what = _spoil_weights(mine / "model.safetensors", mine / "model.json", weights, record, rng)
+    path = rng.choice(("mine", "./mine/", "mine/model.json", "mine/model.safetensors"))
+    return _evaluate("model", what, "--policy", "wisp", path, *WORLD)
+
+
+def run(rng: random.Random, folder: Path, prepared: Path) -> Input:
+    """A run that was stopped: its record, its checkpoint, its validation so far."""
+    mine = folder / "mine"
+    shutil.copytree(prepared / "run", mine)
+    name = rng.choice(
+        ("run.json", "run.json", "checkpoint.safetensors", "checkpoint.safetensors", "tensorboard")
+    )
+    path = mine / name
+    if name == "run.json":
+        record = json.loads(path.read_text())
+        path.unlink()
+        what = spoil(path, record, "json", rng)
+    elif name == "tensorboard":
+        shutil.rmtree(path)
+        what = spoil_bytes(path, b"", rng)
+    else:
+        what = _spoil_checkpoint(path, rng)
+    return Input("run", what, "train", ("--resume", "mine", "--validation-seeds", "0"))
+
+
+def _spoil_checkpoint(path: Path, rng: random.Random) -> str:
+    """Damage a checkpoint, most often in its header's JSON, and return what is wrong."""
+    content = path.read_bytes()
+    path.unlink()
+    if rng.random() < 0.3:
+        return spoil_bytes(path, content, rng)
+    size = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + size])
+    if rng.random() < 0.6:
+        inner, what = mutated(json.loads(header["__metadata__"]["checkpoint"]), rng)
+        header["__metadata__"]["checkpoint"] = as_text(inner, "json").decode("utf-8", "replace")
+    else:
+        name = rng.choice([name for name in header if name != "__metadata__"])
+        entry, what = header.pop(name), f"{name} renamed"
+        header[f"{name}x"] = entry
+    text = json.dumps(header).encode()
+    path.write_bytes(len(text).to_bytes(8, "little") + text + content[8 + size :])
+    return f"{path.name}: {what}"
+
+
+def results(rng: random.Random, folder: Path, prepared: Path) -> Input:
+    """Results that are to be drawn, or finished rows from which a sweep goes on."""
+    mine = folder / "mine"
+    if rng.random() < 0.5:
+        shutil.copytree(prepared / "loads", mine)
+        spoiled = rng.choice(("loads.csv", "loads.partial.csv"))
+        what = spoil_table(mine / "new.csv", bases.rows_of(mine / "loads.csv"), rng)
+        if _there(mine / "new.csv") and (_there(mine / spoiled) is (spoiled == "loads.csv")):
+            (mine / spoiled).unlink(missing_ok=True)
+            (mine / "new.csv").rename(mine / spoiled)
+        small = ("--scenario", "quickstart", *WORLD, "--loads", "2,4", "--seeds", "2", "--jobs", "1")
+        return Input("results", what, "evaluate", ("--policy", "wisp", "sled", "--out", "mine", *small))
+    name = rng.choice(("comparison", "loads"))
+    shutil.copytree(prepared / name, mine)
+    path = mine / rng.choice(("manifest.json", "metrics.csv" if name == "comparison" else "loads.csv"))
+    content = path.read_bytes()
+    path.unlink()
+    if path.suffix == ".json":
+        what = spoil(path, json.loads(content), "json", rng)
+    else:
+        path.write_bytes(content)
+        rows = bases.rows_of(path)
+        path.unlink()
+        what = spoil_table(path, rows, rng)
+    return Input("results", what, "evaluate", ("--plot-from", "mine"))
+
+
+def _there(path: Path) -> bool:
+    return path.is_symlink() or path.exists()
+
+
+def controller(rng: random.Random, folder: Path, prepared: Path) -> Input:
+    """A controller of the user's own that misbehaves."""
+    what, text, policy = python_answers.odd_controller(rng)
+    (folder / "mine.py").write_bytes(text.encode("utf-8", "surrogateescape"))
+    return _evaluate("controller", what, "--policy", policy, *WORLD)
+
+
+def asked(rng: random.Random, folder: Path, prepared: Path) -> Input:
+    """An odd action, odd options of a reset, an odd argument of an environment."""
+    token, copies = str(rng.getrandbits(40)), rng.choice((0, 0, 3))
+    inner = random.Random(token)
+    program = rng.choice(("action", "action", "reset", "environment"))
+    if program == "environment":
+        what = python_answers.odd_argument(inner)
+        return Input("environment", short(what), program, (token,))
+    odd = python_answers.odd_action if program == "action" else python_answers.odd_reset
+    what = odd(inner, copies)
+    return Input(
+        "environment", f"{program} of {copies or 'one'}: {short(what)}", program, (str(copies), token)
+    )
+
+
+def command(rng: random.Random, folder: Path, prepared: Path) -> Input:
+    """A command line, run by a Python of its own."""
+    return words.odd_command(rng, folder, prepared)
+
+
+SHARES: dict[Callable[[random.Random, Path, Path], Input], int] = {
+    scenario: 95,
+    override: 45,
+    profile: 75,
+    predictor: 25,
+    estimator: 15,
+    trace: 45,
+    measurements: 30,
+    agent: 35,
+    model: 30,
+    run: 20,
+    results: 15,
+    controller: 25,
+    asked: 45,
+    command: 60,
+}
+"""Families, and how often each is taken among 560."""
+
+
+def fill(number: int, seed: int, folder: Path, prepared: Path, only: str | None = None) -> Input:
+    """Fill a folder with input `number` of a seed and return it; the same at every call.
+
+    :param only: name of a family; all by their shares without it
+    """
+    rng = random.Random(f"{seed}/{number}")
+    made = rng.choices(list(SHARES), list(SHARES.values()))[0]
+    if only is not None:
+        made = next(family for family in SHARES if family.__name__ == only)
+    return made(rng, folder, prepared)
