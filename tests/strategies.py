@@ -1,8 +1,8 @@
 """Random cases, a world and a policy each: from hypothesis (`cases()`) or from a number (`draw_case(i)`).
 
-Both read one description (tests/scenario_strategies.py, tests/policy_strategies.py). Cases are small, valid by
-construction, and loaded enough that queues, chunks, evictions, flow control and time-outs come in a good share
-of them: `python benchmarks/invariants.py` counts them.
+Both read one description (tests/scenario_strategies.py, tests/policy_strategies.py). Cases are small, valid
+by construction, and loaded enough that queues, chunks, evictions, flow control and time-outs come in a good
+share of them: `python benchmarks/invariants.py` counts them.
 """
 
 from __future__ import annotations
