@@ -39,7 +39,6 @@ def simulate(world: World, policy: Policy, policy_seed: int = 0) -> Reference:
     sim.start()
     sim.until(min(world.warmup_ns, world.horizon_ns))
     sim.until(world.horizon_ns)
-    sim.books.settle_memory(world.horizon_ns)
     log = np.array(sim.log, np.int64).reshape(-1, 8)
     return Reference(log, {}, dict(sim.books.by_class), dict(sim.books.server), {})
 

@@ -16,11 +16,13 @@ class Ordering:
     def __init__(self, server: Server) -> None:
         self.server = server
         rule = self.rule = server.rule
+        self.size = min(rule.static_size, server.max_batch)
         self.most = min(rule.max_requests or server.max_batch, server.max_batch)
+        if rule.kind == "static":
+            self.most = self.size
         self.budget = min(rule.token_budget or server.max_new, server.max_new)
         self.margin_ns = round(1e9 * rule.margin_s)
         self.limit_ns = round(1e9 * rule.static_limit_s)
-        self.size = min(rule.static_size, server.max_batch)
 
     def choose(self) -> tuple[list[Request], int]:
         """The members of the next pass; when there are none, until when to wait."""

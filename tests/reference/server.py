@@ -207,9 +207,9 @@ class Server:
             ("busy_ns", time_ns),
         ):
             books.server[name] += amount
-        for r, tokens in zip(members, new, strict=True):
+        for r in members:
             session = r.session
-            sim.write(LOG_MEMBER, session.device, session.row, self.passes, r.k, tokens, session.cached)
+            sim.write(LOG_MEMBER, session.device, session.row, self.passes, r.k, r.take, session.cached)
             wait = now - r.queued_ns
             books.add(
                 session.group,
@@ -219,9 +219,6 @@ class Server:
                 verify_ns=time_ns,
             )
             books.count_wait(session.group, wait)
-            session.served_ns = now
-            if session.admitted_ns < 0:
-                session.admitted_ns = now
         self.members = members
         self.passes += 1
 
@@ -250,12 +247,13 @@ class Server:
 
     def end_member(self, r: Request) -> None:
         sim, session, now = self.sim, r.session, self.sim.now_ns
+        session.served_ns = now
+        if session.admitted_ns < 0:
+            session.admitted_ns = now
         if r.take < r.new:  # a part of a prompt: back to its place
-            session.cached += r.take
-            if not self.whole_output:
-                self.hold(session, session.cached)
+            session.cached += r.take  # it keeps what it has reserved
             r.queued_ns = now
-            self.describe(r)
+            self.cost(r)
             self.queue.append(r)
             self.queue.sort(key=lambda q: (q.arrived_ns, q.device))
             return
@@ -268,7 +266,8 @@ class Server:
             session.cached = 0
             self.hold(session, 0)
             return
-        session.cached = (session.context - 1) // self.block * self.block
+        block = 1 if sim.server_loop else self.block  # what never leaves the server loses no part of a block
+        session.cached = (session.context - 1) // block * block
         if not self.whole_output:
             self.hold(session, session.cached)
         if sim.server_loop:
