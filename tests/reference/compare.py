@@ -60,7 +60,7 @@ def difference(world: World, policy: Policy, policy_seed: int = 0) -> str | None
         return f"log row {i} of {len(b)}: reference {told(a[i])}, kernel {told(b[i])}"
     if len(a) != len(b):
         return f"log: reference {len(a)} rows, kernel {len(b)}"
-    for name, ours_by_class in ours.counters.items():
+    for name, ours_by_class in sorted(ours.counters.items(), key=lambda item: item[0] == 'energy_j'):
         for g in range(4):
             if theirs.state.counters[g][name] != ours_by_class[g]:
                 return f"counter {name} of class {g}: reference {ours_by_class[g]}, kernel {theirs.state.counters[g][name]}"

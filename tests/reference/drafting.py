@@ -122,7 +122,7 @@ class Drafting:
         mean_ns = sum(time_ns for time_ns, _, _ in device.sums) / t
         beta = self.rule.explore * mean_ns
         costs = [
-            time_ns / tokens - beta * math.sqrt(rounds * math.log(t)) / tokens
+            time_ns / tokens - beta * math.sqrt(rounds * math.log(t + 1)) / tokens
             for time_ns, tokens, rounds in device.sums
         ]
         return costs.index(min(costs)) + 1

@@ -84,7 +84,9 @@ class Server:
         for r in self.queue:
             if r.session is request.session and r.round_no == request.round_no and r.k < request.k:
                 self.sim.write(LOG_SUPERSEDE, device.index, r.session.row, r.k, 1)
-                self.sim.books.add(device.group, superseded=r.k)
+                more = max(0, request.k - request.accepted - 1) - max(0, r.k - r.accepted - 1)
+                waste_ns = more * self.sim.token_ns(device)
+                self.sim.books.add(device.group, superseded=r.k, waste_ns=waste_ns)
                 r.k, r.accepted = request.k, request.accepted
                 self.describe(r)
                 return

@@ -44,7 +44,7 @@ class Waiting:
         """A new round's request leaves at `sent_ns`."""
         device.asked, device.retries = k, 0
         device.ahead_from_ns = -1
-        if self.ahead and self.most(device, session) > 0:
+        if self.ahead:
             device.ahead_from_ns = sent_ns
         if self.timeout_ns is not None and self.retries > 0:
             self.set_timer(device, sent_ns + self.timeout_ns)
@@ -70,16 +70,14 @@ class Waiting:
             draft_ns=new * token_ns,
             sent=device.asked + new,
             resent=device.asked,
-            energy_j=device.power_w * (1e-9 * (new * token_ns)),
+            energy_j=1e-9 * device.power_w *  (new * token_ns),
         )
         device.asked += new
         device.retries += 1
         sim.write(LOG_RETRY, device.index, session.row, device.asked, new, since)
         if since >= 0:
             done = since + new * token_ns
-            device.ahead_from_ns = -1
-            if self.most(device, session) > 0:
-                device.ahead_from_ns = now if new == most else done
+            device.ahead_from_ns = now if new == most else done
         arrival = sim.cross_up(device, now, HEADER_BYTES + TOKEN_BYTES * device.asked, again=True)
         accepts = session.accepts[device.had : device.had + device.asked]
         run = accepts.index(0) if 0 in accepts else len(accepts)
@@ -96,10 +94,10 @@ class Waiting:
         device.timer_ns = NEVER
         late = device.asked - verified  # tokens in requests that came too late
         since, device.ahead_from_ns = device.ahead_from_ns, -1
-        if since < 0 and late == 0:
+        if since < 0 or (late == 0 and self.most(device, session) == 0):
             return
         token_ns = sim.token_ns(device)
-        spent = min(now - since, self.most(device, session) * token_ns) if since >= 0 else 0
+        spent = min(now - since, self.most(device, session) * token_ns)
         whole = spent // token_ns
         right = accepted == verified and bool(session.accepts[device.had + verified])
         chain = late + whole
@@ -118,7 +116,6 @@ class Waiting:
             discarded=discarded,
             draft_ns=spent,
             waste_ns=wasted,
-            energy_j=device.power_w * (1e-9 * spent),
+            energy_j=1e-9 * device.power_w *  spent,
         )
-        if since >= 0:
-            sim.write(LOG_AHEAD, device.index, session.row, since, whole, kept, spent)
+        sim.write(LOG_AHEAD, device.index, session.row, since, whole, kept, spent)
