@@ -20,6 +20,7 @@ class Session:
     accepts: list[int]
     offset: int
     start_ns: int = -1
+    started: bool = False
     committed: int = 0
     delivered_at: list[int] = field(default_factory=list)
     delivery_ns: int = -1  # the last one, or the start

@@ -43,7 +43,8 @@ class Server:
         self.rule = sim.policy.scheduler
         self.queue: list[Request] = []
         self.members: list[Request] = []
-        self.pass_start_ns, self.pass_end_ns = 0, NEVER
+        self.pass_end_ns = NEVER
+        self.history: list[tuple[int, int]] = []  # begin and end of every pass
         self.excess_ns = 0.0
         self.passes = 0
         self.told: int | None = None
@@ -218,7 +219,8 @@ class Server:
         factor = self.noise[cell(bits(self.noise_key, self.passes))]
         time_ns = math.floor(batch_ns * factor + 0.5)
         self.interference(members, batch_ns)
-        self.pass_start_ns, self.pass_end_ns = now, now + time_ns
+        self.pass_end_ns = now + time_ns
+        self.history.append((now, self.pass_end_ns))
         sim.write(LOG_PASS, -1, -1, self.passes, len(members), self.pass_end_ns)
         books = sim.books
         for name, amount in (

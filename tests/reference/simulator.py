@@ -142,6 +142,7 @@ class Simulator:
     def start_session(self, device: Device, session: Session) -> None:
         """The prompt goes up at the session's start; the device reads it meanwhile."""
         device.session = session
+        session.started = True
         session.delivery_ns = session.start_ns
         self.write(LOG_START, device.index, session.row, session.start_ns, session.prompt, session.length)
         device.prefilled_ns = session.start_ns
