@@ -31,7 +31,7 @@ class Books:
         self.kv_used += tokens
 
     def settle_memory(self, now_ns: int) -> None:
-        self.server["kv_ns"] += float(self.kv_used) * (now_ns - self.kv_since_ns)
+        self.server["kv_ns"] += self.kv_used * (now_ns - self.kv_since_ns)
         self.kv_since_ns = now_ns
 
     def count_gap(self, group: int, gap_ns: int, tokens: int) -> None:

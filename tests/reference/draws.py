@@ -21,6 +21,11 @@ def bits(key: int, i: int) -> int:
     return mix((key + (i + 1) * GAMMA) & WORD)
 
 
+def uniform(key: int, i: int) -> float:
+    """Number `i` of a key, uniform on (0, 1)."""
+    return ((bits(key, i) >> 12) + 0.5) * 2.0**-52
+
+
 def address(seed: int, cause: int, entity: int, index: int) -> int:
     """The key of one stream of numbers."""
     return bits(bits(bits(seed, cause), entity), index)

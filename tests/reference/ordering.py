@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from reference.draws import CAUSE_POLICY, address, uniform
 from reference.parts import NEVER, Request
 
 if TYPE_CHECKING:
@@ -59,7 +60,18 @@ class Ordering:
             return self.wisp_rank(r)
         if kind == "continuous":
             return self.continuous_rank(r)
+        if kind == "random":
+            sim = self.server.sim
+            return 0, uniform(address(sim.policy_seed, CAUSE_POLICY, self.server.passes, r.device), 0)
+        if kind == "proportional-fair":
+            return 0, -(r.expected + 1.0) / (self.smoothed_tps(r.session.device) + 1.0 / self.rule.fair_s)
         raise NotImplementedError(kind)
+
+    def smoothed_tps(self, device: int, tokens: int = 0) -> float:
+        """A device's committed tokens/s, smoothed, with so many more committed now."""
+        tps, rated_ns = self.server.rates.get(device, (0.0, 0))
+        elapsed = (self.server.sim.now_ns - rated_ns) * 1e-9 / self.rule.fair_s
+        return (tps + tokens / self.rule.fair_s) / (1.0 + elapsed)
 
     def wisp_rank(self, r: Request) -> tuple[int, float]:
         density = -r.expected / r.alone_ns

@@ -20,6 +20,7 @@ class Session:
     accepts: list[int]
     offset: int
     start_ns: int = -1
+    started: bool = False
     committed: int = 0
     delivered_at: list[int] = field(default_factory=list)
     delivery_ns: int = -1  # the last one, or the start
@@ -56,6 +57,8 @@ class Request:
     round_ns: int
     k: int
     accepted: int
+    round_no: int = 0
+    parts: int = 0  # passes it has been in
     take: int = 0
     new: int = 0
     expected: float = 0.0
@@ -79,6 +82,7 @@ class Device:
     network: int
     back_ns: int
     power_w: float
+    first_session: int
     link: int  # key of its link's draws
     to_come: list[Session] = field(default_factory=list)
     session: Session | None = None
@@ -88,4 +92,14 @@ class Device:
     down_free_ns: int = 0
     longest_stall_ns: int = 0
     rounds: int = 0
-    told_cap: int = 0
+    told: int = 0  # draft length of the next round, as the last reply said
+    sums: list[list[float]] = field(default_factory=list)  # bandit: time, tokens, rounds by length
+    last_k: int = 0
+    had: int = 0  # tokens of the session as the round began
+    asked: int = 0  # tokens in the round's newest request
+    ahead_from_ns: int = -1  # since when it drafts ahead of that one
+    timer_ns: int = NEVER
+    retries: int = 0
+    ahead: int = 0  # tokens of the next draft that are there
+    ahead_ns: int = 0  # time spent on that draft
+    ahead_sent: int = 0  # of these tokens, sent before in a request that came too late

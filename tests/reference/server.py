@@ -13,6 +13,7 @@ from wisp_gym.pipeline.log import (
     LOG_EVICT,
     LOG_MEMBER,
     LOG_PASS,
+    LOG_SUPERSEDE,
     LOG_VERIFY,
     LOG_WAIT,
 )
@@ -42,16 +43,19 @@ class Server:
         self.rule = sim.policy.scheduler
         self.queue: list[Request] = []
         self.members: list[Request] = []
-        self.pass_start_ns, self.pass_end_ns = 0, NEVER
+        self.pass_end_ns = NEVER
+        self.history: list[tuple[int, int]] = []  # begin and end of every pass
         self.excess_ns = 0.0
         self.passes = 0
+        self.told: int | None = None
         self.wake_ns = NEVER
         self.asked = False
         self.seen = [[PRIOR_ROUNDS * e for e in self.profile], [PRIOR_ROUNDS] * len(self.profile)]
         self.continuous = self.rule.kind == "continuous"
         self.whole_output = self.continuous and self.rule.whole_output
         self.ordering = Ordering(self)
-        self.later: list[tuple[int, int, Request]] = []  # sessions on the server that lead their reader
+        self.rates: dict[int, tuple[float, int]] = {}  # smoothed tokens/s by device, at the last commit
+        self.last_round: dict[int, int] = {}  # newest round of each device that has asked
 
     def next_ns(self) -> int:
         return min(self.pass_end_ns, self.wake_ns)
@@ -68,9 +72,27 @@ class Server:
 
     def receive(self, device: Device, request: Request) -> None:
         """A request joins the queue now."""
+        if request.round_no and request.round_no == self.last_round.get(device.index):
+            self.receive_again(device, request)
+            return
+        self.last_round[device.index] = request.round_no
         self.describe(request)
         self.queue.append(request)
         self.asked = True
+
+    def receive_again(self, device: Device, request: Request) -> None:
+        """A request of a round that asked before: a longer one replaces what still waits, in its place."""
+        for r in self.queue:
+            if r.session is request.session and r.round_no == request.round_no and r.k < request.k:
+                self.sim.write(LOG_SUPERSEDE, device.index, r.session.row, r.k, 1)
+                more = max(0, request.k - request.accepted - 1) - max(0, r.k - r.accepted - 1)
+                waste_ns = more * self.sim.token_ns(device)
+                self.sim.books.add(device.group, superseded=r.k, waste_ns=waste_ns)
+                r.k, r.accepted = request.k, request.accepted
+                self.describe(r)
+                return
+        self.sim.write(LOG_SUPERSEDE, device.index, -1, request.k, 0)
+        self.sim.books.add(device.group, superseded=request.k)
 
     def expected(self, session: Session, k: int) -> float:
         """E[accepted] of a draft of k."""
@@ -197,7 +219,8 @@ class Server:
         factor = self.noise[cell(bits(self.noise_key, self.passes))]
         time_ns = math.floor(batch_ns * factor + 0.5)
         self.interference(members, batch_ns)
-        self.pass_start_ns, self.pass_end_ns = now, now + time_ns
+        self.pass_end_ns = now + time_ns
+        self.history.append((now, self.pass_end_ns))
         sim.write(LOG_PASS, -1, -1, self.passes, len(members), self.pass_end_ns)
         books = sim.books
         for name, amount in (
@@ -219,6 +242,7 @@ class Server:
                 verify_ns=time_ns,
             )
             books.count_wait(session.group, wait)
+        self.told = sim.drafting.tell(members)
         self.members = members
         self.passes += 1
 
@@ -261,7 +285,7 @@ class Server:
         session.committed += tokens
         self.book_round(r, tokens)
         sim.write(LOG_VERIFY, session.device, session.row, self.passes - 1, r.accepted, session.committed)
-        sim.send_down(sim.devices[session.device], session, tokens, None)
+        sim.send_down(sim.devices[session.device], session, tokens, (r.k, r.accepted, self.told))
         if session.committed == session.length:
             session.cached = 0
             self.hold(session, 0)
@@ -288,6 +312,8 @@ class Server:
         )
         self.seen[0][r.k] += r.accepted
         self.seen[1][r.k] += 1.0
+        self.rates[session.device] = (self.ordering.smoothed_tps(session.device, tokens), sim.now_ns)
+        sim.drafting.judge(r.k, r.accepted)
 
     def begin_here(self, session: Session) -> None:
         """The next round of a session that stays on the server."""

@@ -10,6 +10,7 @@ from reference.draws import CAUSE_NETWORK, address, link_cell
 from reference.drafting import Drafting
 from reference.parts import NEVER, Device, Request, Round, Session
 from reference.server import Server
+from reference.waiting import Waiting
 
 from wisp_gym.pipeline.log import (
     LOG_DELIVER,
@@ -42,6 +43,7 @@ class Simulator:
         self.devices = self._read_devices()
         self.drafting = Drafting(self)
         self.server = Server(self)
+        self.waiting = Waiting(self)
         self.server_loop = policy.drafter.server_loop
         self.ready: set[int] = set()
 
@@ -67,7 +69,7 @@ class Simulator:
         devices = []
         for index, record in enumerate(self.world.arrays.devices):
             r = {name: record[name].item() for name in record.dtype.names}
-            names = ("group", "draft_ns", "check_ns", "prefill_ns", "network", "back_ns", "power_w")
+            names = ("group", "draft_ns", "check_ns", "prefill_ns", "network", "back_ns", "power_w", "first_session")
             device = Device(index, *(r[n] for n in names), link=address(self.seed, CAUSE_NETWORK, index, 0))
             device.to_come = self.sessions[r["first_session"] : r["first_session"] + r["sessions"]]
             devices.append(device)
@@ -114,13 +116,15 @@ class Simulator:
             self.ready.add(device.index)
         elif kind == ARRIVAL:
             self.server.receive(device, what)
+        elif kind == TIMEOUT:
+            self.waiting.time_out(device)
 
     # --- links
 
-    def cross_up(self, device: Device, sent_ns: int, size: int) -> int:
+    def cross_up(self, device: Device, sent_ns: int, size: int, again: bool = False) -> int:
         """When a message sent then arrives: first in, first out."""
         at = link_cell(device.link, sent_ns, self.refresh[device.network])
-        arrival = max(sent_ns + self.up_ns[device.network][at], device.up_free_ns)
+        arrival = max(sent_ns + self.up_ns[device.network][at], device.up_free_ns + int(again))
         device.up_free_ns = arrival
         self.books.add(device.group, bytes=size, network_ns=arrival - sent_ns)
         return arrival
@@ -138,15 +142,17 @@ class Simulator:
     def start_session(self, device: Device, session: Session) -> None:
         """The prompt goes up at the session's start; the device reads it meanwhile."""
         device.session = session
+        session.started = True
         session.delivery_ns = session.start_ns
         self.write(LOG_START, device.index, session.row, session.start_ns, session.prompt, session.length)
         device.prefilled_ns = session.start_ns
         if not self.server_loop:
             prefill_ns = session.prompt * device.prefill_ns
             device.prefilled_ns += prefill_ns
-            energy = device.power_w * prefill_ns * 1e-9
+            energy = device.power_w * (1e-9 * prefill_ns)
             self.books.add(device.group, prefill_ns=prefill_ns, energy_j=energy)
         device.round = Round(session.start_ns)
+        device.asked = device.had = 0
         arrival = self.cross_up(
             device, session.start_ns, HEADER_BYTES + PROMPT_TOKEN_BYTES * session.prompt
         )
@@ -162,7 +168,12 @@ class Simulator:
         group = self.groups[session.group]
         return session.start_ns + tokens * group["period_ns"] - group["lead_ns"]
 
+    def token_ns(self, device: Device) -> int:
+        return device.draft_ns + (device.check_ns if self.drafting.checked else 0)
+
     def deliver(self, device: Device, session: Session, tokens: int, message: Any) -> None:
+        verified, accepted, told = message
+        self.waiting.end(device, session, verified, accepted)
         gap = self.now_ns - session.delivery_ns
         session.stall_ns = max(session.stall_ns, gap)
         device.longest_stall_ns = max(device.longest_stall_ns, gap)
@@ -174,7 +185,7 @@ class Simulator:
         on_time = sum(self.now_ns <= self.due_ns(session, before + 1 + i) for i in range(tokens))
         self.books.add(device.group, delivered=tokens, delivered_on_time=on_time)
         self.write(LOG_DELIVER, device.index, session.row, tokens, len(session.delivered_at))
-        self.drafting.learn(device, session, tokens, message)
+        self.drafting.learn(device, session, tokens, told)
         if len(session.delivered_at) == session.length:
             self.finish(device, session)
         elif not self.server_loop:
@@ -211,21 +222,38 @@ class Simulator:
         device.rounds += 1
         remaining = session.length - session.committed
         draft = self.drafting.draft(device, session, remaining - 1)
-        token_ns = device.draft_ns + (device.check_ns if self.drafting.checked else 0)
+        token_ns = self.token_ns(device)
         draft_ns = draft.drafted * token_ns
         useful = min(draft.accepted + 1, draft.k)
+        head_ns, ahead, extra_ns = self.head_start(device, draft, draft_ns)
         self.books.add(
             device.group,
-            drafted=draft.drafted,
+            drafted=draft.drafted - ahead,
             sent=draft.k,
             dropped=draft.drafted - draft.k,
-            draft_ns=draft_ns,
-            waste_ns=(draft.drafted - useful) * token_ns,
-            energy_j=device.power_w * draft_ns * 1e-9,
+            draft_ns=draft_ns - head_ns,
+            waste_ns=(draft.drafted - useful) * token_ns + extra_ns,
+            energy_j=device.power_w * (1e-9 * (draft_ns - head_ns)),
         )
-        device.round = draft
-        self.write(LOG_DRAFT, device.index, session.row, draft.drafted, draft.k, int(self.drafting.checked), 0)
-        sent = self.now_ns + draft_ns
+        device.round, device.had = draft, session.committed
+        checked = int(self.drafting.checked)
+        self.write(LOG_DRAFT, device.index, session.row, draft.drafted, draft.k, checked, head_ns)
+        sent = self.now_ns + draft_ns - head_ns
         arrival = self.cross_up(device, sent, HEADER_BYTES + TOKEN_BYTES * draft.k)
-        request = Request(session, arrival, arrival, self.now_ns, draft.k, draft.accepted)
+        request = Request(session, arrival, arrival, self.now_ns, draft.k, draft.accepted, device.rounds)
         self.at(arrival, ARRIVAL, device.index, request)
+        self.waiting.begin(device, session, sent, draft.k)
+
+    def head_start(self, device: Device, draft: Round, draft_ns: int) -> tuple[int, int, int]:
+        """What of the draft is there already: time spent on it, tokens; and time spent on more than it needs."""
+        ahead = min(device.ahead, draft.drafted)
+        head_ns = min(device.ahead_ns, draft_ns)
+        extra_ns = device.ahead_ns - head_ns
+        resent = min(device.ahead_sent, draft.drafted)
+        self.books.add(
+            device.group,
+            discarded=device.ahead - ahead - (device.ahead_sent - resent),
+            resent=resent,
+        )
+        device.ahead = device.ahead_ns = device.ahead_sent = 0
+        return head_ns, ahead, extra_ns
