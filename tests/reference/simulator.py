@@ -147,9 +147,7 @@ class Simulator:
             energy = device.power_w * prefill_ns * 1e-9
             self.books.add(device.group, prefill_ns=prefill_ns, energy_j=energy)
         device.round = Round(session.start_ns)
-        arrival = self.cross_up(
-            device, session.start_ns, HEADER_BYTES + PROMPT_TOKEN_BYTES * session.prompt
-        )
+        arrival = self.cross_up(device, session.start_ns, HEADER_BYTES + PROMPT_TOKEN_BYTES * session.prompt)
         self.at(arrival, ARRIVAL, device.index, Request(session, arrival, arrival, session.start_ns, 0, 0))
 
     def due_ns(self, session: Session, token: int) -> int:
@@ -224,7 +222,9 @@ class Simulator:
             energy_j=device.power_w * draft_ns * 1e-9,
         )
         device.round = draft
-        self.write(LOG_DRAFT, device.index, session.row, draft.drafted, draft.k, int(self.drafting.checked), 0)
+        self.write(
+            LOG_DRAFT, device.index, session.row, draft.drafted, draft.k, int(self.drafting.checked), 0
+        )
         sent = self.now_ns + draft_ns
         arrival = self.cross_up(device, sent, HEADER_BYTES + TOKEN_BYTES * draft.k)
         request = Request(session, arrival, arrival, self.now_ns, draft.k, draft.accepted)
