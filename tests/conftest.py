@@ -7,18 +7,18 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from core import EASY, POLICIES, TIGHT, draw, run
+from core import EASY, LED, POLICIES, TIGHT, draw, run
 
 from wisp_gym.envs import episode
 from wisp_gym.pipeline import Simulation
 from wisp_gym.world import World
 
-SETTINGS = {"easy": EASY, "tight": TIGHT}
+SETTINGS = {"easy": EASY, "tight": TIGHT, "led": LED}
 
 
 @pytest.fixture(scope="session")
 def worlds() -> dict[str, World]:
-    """A light load, and one with queues, chunks and evictions."""
+    """A light load, one with queues, chunks and evictions, and one whose sessions wait for their readers."""
     return {name: draw(overrides) for name, overrides in SETTINGS.items()}
 
 
