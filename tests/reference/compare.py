@@ -51,6 +51,8 @@ def simulate(world: World, policy: Policy, policy_seed: int = 0) -> Reference:
     sim.until(min(world.warmup_ns, world.horizon_ns))
     sim.books.settle_memory(sim.now_ns)
     before = sim.books.copy()
+    for device in sim.devices:
+        device.longest_stall_ns = 0
     sim.until(world.horizon_ns)
     sim.books.settle_memory(sim.now_ns)
     measures = Measures(sim, before, sim.books)

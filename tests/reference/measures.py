@@ -246,7 +246,7 @@ class Measures:
         result = {}
         for g in range(4):
             c = {name: values[g] for name, values in self.counts.items()}
-            present = any(d.group == g for d in self.sim.devices)
+            present = self.sim.groups[g]["devices"] > 0
             result[f"goodput_class_{g + 1}"] = c["due_on_time"] / self.seconds if present else NAN
             result[f"throughput_class_{g + 1}"] = c.get("committed", 0) / self.seconds if present else NAN
             result[f"acceptance_class_{g + 1}"] = ratio(c.get("accepted", 0), c.get("verified", 0))

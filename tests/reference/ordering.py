@@ -36,7 +36,7 @@ class Ordering:
         for request in sorted(queue, key=lambda r: (*self.rank(r), r.device)):
             if self.fits(members, request) and self.may_join(members, request):
                 members.append(request)
-        if not members and not self.server.continuous:
+        if not members and not self.server.whole_output:
             members = [min(queue, key=lambda r: (r.deadline_ns, r.device))]
         return members, NEVER
 
@@ -86,8 +86,7 @@ class Ordering:
         if self.rule.run_to_completion:
             admitted = r.session.admitted_ns
             return (0, admitted) if admitted >= 0 else (1, r.arrived_ns)
-        served = r.session.served_ns
-        return 0, served if served >= 0 else r.arrived_ns
+        return 0, max(r.session.served_ns, r.arrived_ns)
 
     # --- limits
 

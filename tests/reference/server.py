@@ -101,7 +101,9 @@ class Server:
         fleet = self.seen[0][k] / self.seen[1][k]
         if self.rule.expected == "fleet":
             return fleet
-        raise NotImplementedError
+        weight = PRIOR_ROUNDS * fleet
+        own = (weight + session.taken) / (weight + session.foreseen) if k > 0 else 1.0
+        return min(float(k), fleet * own)
 
     def describe(self, request: Request) -> None:
         """What a scheduler sees of it."""
@@ -310,6 +312,8 @@ class Server:
             committed=tokens,
             forecast_on_time=sum(back <= sim.due_ns(session, first + i) for i in range(tokens)),
         )
+        session.taken += r.accepted
+        session.foreseen += self.seen[0][r.k] / self.seen[1][r.k]
         self.seen[0][r.k] += r.accepted
         self.seen[1][r.k] += 1.0
         self.rates[session.device] = (self.ordering.smoothed_tps(session.device, tokens), sim.now_ns)
