@@ -17,8 +17,8 @@ class Ordering:
     def __init__(self, server: Server) -> None:
         self.server = server
         rule = self.rule = server.rule
-        self.size = min(rule.static_size, server.max_batch)
         self.most = min(rule.max_requests or server.max_batch, server.max_batch)
+        self.size = min(rule.static_size, self.most)
         if rule.kind == "static":
             self.most = self.size
         self.budget = min(rule.token_budget or server.max_new, server.max_new)
@@ -84,8 +84,7 @@ class Ordering:
 
     def continuous_rank(self, r: Request) -> tuple[int, float]:
         if self.rule.run_to_completion:
-            admitted = r.session.admitted_ns
-            return (0, admitted) if admitted >= 0 else (1, r.arrived_ns)
+            return (0, r.session.admitted_ns) if r.session.cached > 0 else (1, r.arrived_ns)
         return 0, max(r.session.served_ns, r.arrived_ns)
 
     # --- limits

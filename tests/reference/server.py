@@ -274,7 +274,7 @@ class Server:
     def end_member(self, r: Request) -> None:
         sim, session, now = self.sim, r.session, self.sim.now_ns
         session.served_ns = now
-        if session.admitted_ns < 0:
+        if session.cached == 0:
             session.admitted_ns = now
         if r.take < r.new:  # a part of a prompt: back to its place
             session.cached += r.take  # it keeps what it has reserved

@@ -30,12 +30,12 @@ class Waiting:
     def most(self, device: Device, session: Session) -> int:
         """Tokens drafted ahead of the newest request at most, the guess of the target's token included."""
         guess = device.had + device.asked
-        left = session.length - guess - 1  # after the guess
-        if left - 1 <= 0:
-            return 0
+        left = session.length - guess - 1  # after the guess; the target supplies the last of these
         rule = self.sim.policy.drafter
         cap = MOST_AT_RANDOM if rule.kind == "random" else rule.caps[device.group]
         limit = min(cap, left - 1)
+        if limit <= 0:
+            return 0
         on_path = all(session.accepts[device.had : guess + 1])
         tokens = self.sim.drafting.run(session, guess + 1, limit, on_path)[0]
         return min(1 + tokens, MAX_DRAFT - device.asked)
