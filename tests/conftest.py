@@ -8,19 +8,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from core import EASY, LITTLE, POLICIES, TIGHT, draw, run
+from core import EASY, LED, LITTLE, POLICIES, TIGHT, draw, run
 
 import evaluate
 from wisp_gym.envs import episode
 from wisp_gym.pipeline import Simulation
 from wisp_gym.world import World
 
-SETTINGS = {"easy": EASY, "tight": TIGHT}
+SETTINGS = {"easy": EASY, "tight": TIGHT, "led": LED}
 
 
 @pytest.fixture(scope="session")
 def worlds() -> dict[str, World]:
-    """A light load, and one with queues, chunks and evictions."""
+    """A light load, one with queues, chunks and evictions, and one whose sessions wait for their readers."""
     return {name: draw(overrides) for name, overrides in SETTINGS.items()}
 
 

@@ -7,6 +7,7 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +38,7 @@ TIGHT = (  # prompts in chunks, evictions, paged cache, queues
     "server.kv_tokens=900",
     "server.block=16",
 )
+LED = (*TIGHT, "workload.lead_s=1", "fleet.devices=12")  # sessions wait for their readers
 
 
 LITTLE = ["--devices", "5", "--horizon", "30", "--set", "warmup_s=8", "--seeds", "2", "--jobs", "1"]
@@ -116,7 +118,7 @@ POLICIES: dict[str, Callable[[], Policy]] = {
 WORK_CONSERVING = tuple(name for name in POLICIES if name not in ("sled", "sled-ahead"))
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class Row:
     """A row of the event log; the four numbers are explained in wisp_gym/pipeline/log.py."""
 
@@ -132,8 +134,14 @@ class Row:
 
 def rows(sim: Simulation, *kinds: str) -> list[Row]:
     """Return the log, or its rows of these kinds, in order."""
-    listed = [Row(int(r[0]), KINDS[r[1]], *map(int, r[2:])) for r in sim.events]
+    length, listed = _read.get(sim, (-1, []))
+    if length != len(sim.events):
+        listed = [Row(r[0], KINDS[r[1]], *r[2:]) for r in sim.events.tolist()]
+        _read[sim] = len(listed), listed
     return [row for row in listed if not kinds or row.kind in kinds]
+
+
+_read: WeakKeyDictionary[Simulation, tuple[int, list[Row]]] = WeakKeyDictionary()
 
 
 def log_hash(sim: Simulation) -> str:
@@ -205,18 +213,41 @@ class Request:
     accepted: int = -1
 
 
+def server_loop(policy: Policy) -> bool:
+    """Say whether sessions stay on the server between rounds."""
+    return isinstance(policy.drafter, DrafterRule) and policy.drafter.server_loop
+
+
+def round_from_ns(world: World, session: int, start_ns: int, tokens: int) -> int:
+    """Return from when a session with so many tokens may go on: when the reader is the lead behind."""
+    group = world.arrays.groups[world.arrays.devices[world.arrays.sessions[session]["device"]]["group"]]
+    return int(start_ns + tokens * group["period_ns"] - group["lead_ns"])
+
+
 def requests(sim: Simulation) -> list[Request]:
     """Rebuild every request from the log; its arrival is computed here, from the world's tables."""
+    length, listed = _rebuilt.get(sim, (-1, []))
+    if length != len(sim.events):
+        listed = _rebuild(sim)
+        _rebuilt[sim] = len(sim.events), listed
+    return listed
+
+
+_rebuilt: WeakKeyDictionary[Simulation, tuple[int, list[Request]]] = WeakKeyDictionary()
+
+
+def _rebuild(sim: Simulation) -> list[Request]:
     world, policy = sim.world, sim.policy
-    loop = isinstance(policy.drafter, DrafterRule) and policy.drafter.server_loop
+    loop, checked = server_loop(policy), is_checked(policy)
     done: list[Request] = []
     now: dict[int, Request] = {}
+    tokens: dict[int, int] = {}  # that a device's session has after its last verified round
     last_arrival: dict[int, int] = {}
     repeated: dict[int, list[tuple[int, int]]] = defaultdict(
         list
     )  # arrival and tokens of what is asked again
     ends: dict[int, int] = {}
-    length: dict[int, int] = {}
+    starts: dict[int, Row] = {}
 
     def send(device: int, session: int, sent: int, k: int, committed: int) -> None:
         arrived = max(sent + link_ns(world, device, sent, up=True), last_arrival.get(device, 0))
@@ -225,11 +256,11 @@ def requests(sim: Simulation) -> list[Request]:
 
     for row in rows(sim):
         if row.kind == "start":
-            length[row.session] = row.c
+            starts[row.session] = row
             send(row.device, row.session, row.a, 0, 0)
         elif row.kind == "draft":
-            sent = row.time + row.a * draft_token_ns(world, row.device, is_checked(policy)) - row.d
-            send(row.device, row.session, sent, row.b, done_tokens(done, row.device))
+            sent = row.time + row.a * draft_token_ns(world, row.device, checked) - row.d
+            send(row.device, row.session, sent, row.b, tokens[row.device])
         elif row.kind == "retry":
             again = row.time + link_ns(world, row.device, row.time, up=True)
             last_arrival[row.device] = max(again, last_arrival[row.device] + 1)
@@ -254,18 +285,14 @@ def requests(sim: Simulation) -> list[Request]:
             request = now.pop(row.device)
             request.ended, request.accepted = row.time, row.b
             done.append(request)
-            if loop and row.c < length[row.session]:
-                now[row.device] = Request(row.device, row.session, row.time, 0, row.c, queued=[row.time])
+            tokens[row.device] = request.committed + request.accepted + 1
+            if loop and row.c < starts[row.session].c:
+                joins = max(row.time, round_from_ns(world, row.session, starts[row.session].a, row.c))
+                now[row.device] = Request(row.device, row.session, joins, 0, row.c, queued=[joins])
     for request in now.values():  # prompts in part, back in the queue
         if len(request.passes) == len(request.queued) and ends[request.passes[-1]] < sim.now_ns:
             request.queued.append(ends[request.passes[-1]])
     return done + list(now.values())
-
-
-def done_tokens(done: list[Request], device: int) -> int:
-    """Return the tokens a device's session has after its last verified round."""
-    last = next(request for request in reversed(done) if request.device == device)
-    return last.committed + last.accepted + 1
 
 
 # --- worlds made by hand

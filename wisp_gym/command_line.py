@@ -141,14 +141,14 @@ def add_studies(add: Callable[..., object]) -> None:
     )
     add(
         "--log-out",
-        type=Path,
+        type=path_argument,
         metavar="DIR",
         help="also write the event log of every run, for --rescore (docs/event-log.md)",
     )
     add("--log-format", metavar="FORM", help="of the event logs: parquet or csv (parquet)")
     add(
         "--rescore",
-        type=Path,
+        type=path_argument,
         metavar="DIR",
         help="run nothing: score the event logs of a folder again, under --set classes.allowance_s=S, "
         "classes.on_time_share=P or warmup_s=S if given",
