@@ -91,12 +91,12 @@ def _policy(path: Path, entries: list[str]) -> tuple[Any, bool]:
     from stable_baselines3.common.policies import ActorCriticPolicy
     from stable_baselines3.common.save_util import load_from_zip_file
 
-    torch.set_num_threads(
-        1
-    )  # a net of this size gains nothing from more, and results must not depend on them
+    # A net of this size gains nothing from more, and results must not depend on them.
+    torch.set_num_threads(1)
     passed_over = dict.fromkeys(entry for entry in entries if entry not in UNPICKLED)
     try:
         data, tensors, _ = load_from_zip_file(path, custom_objects=passed_over, device="cpu")
+        assert data is not None  # load_data is on
         kind, arguments = data["policy_class"], data["policy_kwargs"]
         spaces = data["observation_space"], data["action_space"]
         known = isinstance(kind, type) and issubclass(kind, ActorCriticPolicy | MaskableActorCriticPolicy)

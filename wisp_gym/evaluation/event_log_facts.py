@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 from pydantic import Field
 
 from wisp_gym._validation import Checked, build
@@ -111,7 +112,8 @@ def read_facts(path: Path) -> LogFacts:
 def world_digest(world: World) -> str:
     """Return the SHA-256 (hexadecimal) of all that was drawn and of what things cost."""
     digest = hashlib.sha256()
-    for name, array in zip(world.arrays._fields, world.arrays, strict=True):
+    for name in world.arrays._fields:
+        array: npt.NDArray[Any] = getattr(world.arrays, name)
         digest.update(f"{name} {array.shape} {array.dtype.itemsize}\n".encode())
         digest.update(np.ascontiguousarray(array).data.cast("B") if array.size else b"")
     return digest.hexdigest()
