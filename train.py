@@ -205,6 +205,9 @@ def run(options: argparse.Namespace, command: Sequence[str]) -> int:
     except OSError as error:
         say(f"error: {told(error)}; {how_to_go_on(planned)}")
         return INPUT_ERROR
+    except BrokenExecutor as error:
+        say(f"error: {error}; {how_to_go_on(planned)}")
+        return FAILED
 
 
 def one_run(planned: TrainingRun, command: Sequence[str]) -> int:
@@ -318,9 +321,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except OSError as error:
             say(f"error: {told(error)}")
             return INPUT_ERROR
-        except BrokenExecutor as error:
-            say(f"error: {error}")
-            return FAILED
 
 
 if __name__ == "__main__":

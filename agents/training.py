@@ -116,6 +116,7 @@ def resumed(folder: Path, table_worlds: int | None = None) -> TrainingRun:
         trained=record.complete,
     )
     if run.trained and (run.table_worlds == 0 or unsealed(folder / VALIDATION) is None):
+        drop_checkpoint(folder)  # of a run killed between its last two steps
         raise _complete(run)
     if run.record().scenario_sha256 != record.scenario_sha256:
         raise InputError(f"--resume {folder}: scenario {run.scenario} has changed since the run began")

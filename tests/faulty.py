@@ -1,0 +1,32 @@
+"""What the tests of faults give to processes of their own; light to import."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from pathlib import Path
+
+from wisp_gym.errors import InputError
+
+
+def a_set(word: str) -> dict[str, bytes]:
+    """A CSV, a JSON and the manifest that has their hashes."""
+    files = {"metrics.csv": f"{word} rows".encode(), "summary.json": f"{word} figures".encode()}
+    hashes = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+    return {"manifest.json": json.dumps({"sha256": hashes}).encode(), **files}
+
+
+def slow(folder: str) -> None:
+    """Say that this process is at work, then be long at it."""
+    (Path(folder) / str(os.getpid())).touch()
+    time.sleep(60)
+
+
+def odd(number: int) -> int:
+    if number == 3:
+        raise InputError("three")
+    if number == 9:
+        os._exit(7)
+    return number
