@@ -242,7 +242,8 @@ def run_loads(options: argparse.Namespace, command: Sequence[str]) -> str:
     evaluation.check_writable(folder, ("capacity.csv", "capacity.json", "loads.csv", "manifest.json"))
     jobs = options.jobs or evaluation.usable_cores()
     who, seeds = (options.policy, kinds), options.seeds or seed_list("5")
-    with kept_when_interrupted(folder), logs_of(options) as logs, progress_bar() as progress:
+    kept = kept_when_interrupted(folder, options.log_out is not None)
+    with kept, logs_of(options) as logs, progress_bar() as progress:
         place = evaluation.Workplace(folder, jobs, progress, logs)
         if options.capacity:
             study = evaluation.measure_capacity(loaded, *who, seeds, resolve, candidates, place)
@@ -258,12 +259,17 @@ def run_loads(options: argparse.Namespace, command: Sequence[str]) -> str:
 
 
 @contextmanager
-def kept_when_interrupted(folder: Path) -> Iterator[None]:
-    """Let an interrupt say where finished rows are kept, if there are any."""
+def kept_when_interrupted(folder: Path, logs: bool = False) -> Iterator[None]:
+    """Let an interrupt say where finished rows are kept, if there are any.
+
+    :param folder: where
+    :param logs: whether event logs were asked for, which rows that are taken over have none of
+    """
     try:
         yield
     except KeyboardInterrupt:
-        kept = f"finished rows are kept in {folder}; the same command goes on from there"
+        again = "the same command without --log-out" if logs else "the same command"
+        kept = f"finished rows are kept in {folder}; {again} goes on from there"
         raise KeyboardInterrupt(kept if list(folder.glob("*.partial.csv")) else "") from None
 
 
