@@ -2,10 +2,10 @@
 
     python benchmarks/event_log.py
 
-The paper's scenario at 130 devices, one test world, under WISP, SLED and centralized serving: the time of a run
-with and without its log, of writing it, and of reading the metrics from it again (the world is there already in
-all three); rows, and bytes a row in each form. Then EdgeCloud-v0 at 64 and 1,024 devices: the time of clone()
-beside a step's. Medians over repeats; the last line is JSON.
+The paper's scenario at 130 devices, one test world, under WISP, SLED and centralized serving: the time of a
+run with and without its log, of writing it, and of reading the metrics from it again (the world is there
+already in all three); rows, and bytes a row in each form. Then EdgeCloud-v0 at 64 and 1,024 devices: the time
+of clone() beside a step's. Medians over repeats; the last line is JSON.
 """
 
 from __future__ import annotations

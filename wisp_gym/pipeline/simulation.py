@@ -4,6 +4,7 @@ is Python's."""
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -36,6 +37,9 @@ from wisp_gym.world import World, template_of
 from wisp_gym.world.types import GROUPS
 
 FloatArray = npt.NDArray[np.float32]
+
+LogSink = Callable[[npt.NDArray[np.int64]], None]
+"""Takes rows of the event log, which are overwritten afterwards."""
 
 SCHEDULERS = {
     "fcfs": rules.FCFS,
@@ -101,6 +105,7 @@ class Simulation(Books):
     :param log: write every event down (`self.events`)
     :param log_s: of them, keep those of the last seconds at least (and how things stood before), so that a
     long run's log does not grow for ever; None keeps all
+    :param log_sink: takes the rows instead, in order and as they come; `hand_over` gives it the last ones
 
     `run()` goes to the horizon; `until(t)` to a time. The state is `self.state`.
     """
@@ -112,8 +117,10 @@ class Simulation(Books):
         policy_seed: int = 0,
         log: bool = False,
         log_s: float | None = None,
+        log_sink: LogSink | None = None,
     ) -> None:
-        self.policy, self.log_s = policy, log_s
+        self.policy, self.log_s, self.log_sink = policy, log_s, log_sink
+        log = log or log_sink is not None
         drafter, scheduler = policy.drafter, policy.scheduler
         self.asked_drafter = None if isinstance(drafter, DrafterRule) else drafter
         self.asked_scheduler = None if isinstance(scheduler, SchedulerRule) else scheduler
@@ -301,6 +308,9 @@ class Simulation(Books):
     def grow(self) -> None:
         """Give events and log more room; the kernel goes on where it stood."""
         state = self.state
+        self.hand_over()
+        if self.log_sink is not None and room_left(state):
+            return
         if self.log_s is not None and self._forget(self.log_s):
             return
         events = np.zeros((2 * len(state.events) + len(state.devices), 3), np.int64)
@@ -309,6 +319,12 @@ class Simulation(Books):
         log = np.zeros((rows, state.log.shape[1]), np.int64)
         log[: len(state.log)] = state.log
         self.state = state._replace(events=events, log=log)
+
+    def hand_over(self) -> None:
+        """Give the rows of the log so far to the sink, where there is one."""
+        if self.log_sink is not None:
+            self.log_sink(self.events)
+            self.state.clock["logged"] = 0
 
     def _forget(self, log_s: float) -> bool:
         """Cut the log to its last seconds and say whether that made room enough."""
