@@ -277,8 +277,9 @@ def run_loads(options: argparse.Namespace, command: Sequence[str]) -> str:
     evaluation.check_writable(folder, names)
     jobs = options.jobs or evaluation.usable_cores()
     who, seeds = (options.policy, kinds), options.seeds or seed_list("5")
+    kept = kept_when_interrupted(folder, options.log_out is not None)
     held = evaluation.held(folder, (*names, *LOAD_PARTIAL))
-    with held, kept_when_interrupted(folder), logs_of(options) as logs, progress_bar() as progress:
+    with held, kept, logs_of(options) as logs, progress_bar() as progress:
         place = evaluation.Workplace(folder, jobs, progress, logs)
         if options.capacity:
             study = evaluation.measure_capacity(loaded, *who, seeds, resolve, candidates, place)
@@ -294,12 +295,17 @@ def run_loads(options: argparse.Namespace, command: Sequence[str]) -> str:
 
 
 @contextmanager
-def kept_when_interrupted(folder: Path) -> Iterator[None]:
-    """Let an interrupt say where finished rows are kept, if there are any."""
+def kept_when_interrupted(folder: Path, logs: bool = False) -> Iterator[None]:
+    """Let an interrupt say where finished rows are kept, if there are any.
+
+    :param folder: where
+    :param logs: whether event logs were asked for, which rows that are taken over have none of
+    """
     try:
         yield
     except KeyboardInterrupt as interrupt:
-        kept = f"finished rows are kept in {folder}; the same command goes on from there"
+        again = "the same command without --log-out" if logs else "the same command"
+        kept = f"finished rows are kept in {folder}; {again} goes on from there"
         interrupt.args = (kept,) if list(folder.glob("*.partial.csv")) else ()
         raise
 

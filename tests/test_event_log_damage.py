@@ -17,7 +17,7 @@ from core import LITTLE
 import evaluate
 from wisp_gym.errors import InputError
 from wisp_gym.evaluation import event_log
-from wisp_gym.evaluation.event_log_rows import read_rows, write_rows
+from wisp_gym.evaluation.event_log_rows import LogWriter, read_rows, write_rows
 from wisp_gym.metrics import from_log, measure, serving
 from wisp_gym.pipeline import Simulation
 from wisp_gym.world import World
@@ -229,13 +229,14 @@ def test_what_fails_on_the_way_leaves_nothing(
 ) -> None:
     written = []
 
-    def second_fails(*arguments: Any) -> None:
-        written.append(arguments)
-        if len(written) == 2:
-            raise error
-        write_rows(*arguments)
+    class SecondFails(LogWriter):
+        def close(self) -> None:
+            super().close()
+            written.append(self)
+            if len(written) == 2:
+                raise error
 
-    monkeypatch.setattr(event_log, "write_rows", second_fails)
+    monkeypatch.setattr(event_log, "LogWriter", SecondFails)
     words = [
         "--policy",
         "wisp",

@@ -65,7 +65,8 @@ def clone_vector(vector: EdgeCloudVector) -> EdgeCloudVector:
 
 def _same(environment: Environment, spaces: tuple[str, ...], arrays: tuple[str, ...]) -> Environment:
     """Return a copy of an environment but for its episodes: what draws at random, and what is written."""
-    _ = environment.np_random  # made by its first use: the copy must not make another
+    for drawing in (environment, *(getattr(environment, name) for name in spaces)):
+        _ = drawing.np_random  # made by its first use: the copy must not make another
     twin = copy.copy(environment)
     for name in ("_np_random", "own_reward", *spaces):
         setattr(twin, name, copy.deepcopy(getattr(environment, name)))

@@ -17,14 +17,16 @@ from typing import TYPE_CHECKING
 
 from wisp_gym.errors import InputError
 from wisp_gym.evaluation.event_log_facts import ENDING, LogFacts, facts_json, world_digest
-from wisp_gym.evaluation.event_log_rows import Form, check_form, write_rows
+from wisp_gym.evaluation.event_log_rows import Form, LogWriter, check_form
 from wisp_gym.evaluation.output import check_writable, existing_parent
 from wisp_gym.evaluation.versions import versions
 from wisp_gym.metrics import serving
+from wisp_gym.pipeline import Simulation
 
 if TYPE_CHECKING:
     from wisp_gym.evaluation.spec import RowSpec
-    from wisp_gym.pipeline import Simulation
+    from wisp_gym.pipeline import Policy
+    from wisp_gym.world import World
 
 LONGEST_NAME = 60
 
@@ -133,26 +135,32 @@ def event_logs(folder: Path, form: str) -> Iterator[EventLogs]:
         shutil.rmtree(staged, ignore_errors=True)
 
 
-def keep_log(spec: RowSpec, to: LogTo, controller: str, simulation: Simulation) -> None:
-    """Write a finished run's log and its facts.
+def run_logged(spec: RowSpec, to: LogTo, world: World, policy: Policy) -> Simulation:
+    """Run a policy to the horizon, its log written on the way, and write the facts beside it.
 
-    :param spec: what was run; :param to: where they go
-    :param controller: the policy's own full name
-    :param simulation: at its horizon, its log written
+    :param spec: what is run; :param to: where its files go
+    :param world: of the specification
+    :param policy: of its own
     :raises OSError: they cannot be written
     """
-    world = simulation.world
     stem = to.extent.stem(to.fleet, to.devices, spec.policy, spec.seed)
     path = to.folder / f"{stem}.log.{to.form}"
-    write_rows(simulation.events, path, to.form)
+    writer = LogWriter(path, to.form)
+    try:
+        simulation = Simulation(world, policy, policy_seed=spec.seed, log_sink=writer.add).run()
+        simulation.hand_over()
+    finally:
+        writer.close()
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
     facts = LogFacts(
         format="wisp-gym event log",
         version=1,
         file=path.name,
-        rows=len(simulation.events),
-        sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+        rows=writer.rows,
+        sha256=digest,
         policy=spec.policy,
-        controller=controller,
+        controller=policy.name,
         split=spec.split,
         seed=spec.seed,
         policies=to.extent.policies,
@@ -170,3 +178,4 @@ def keep_log(spec: RowSpec, to: LogTo, controller: str, simulation: Simulation) 
         versions=versions(),
     )
     (to.folder / f"{stem}{ENDING}").write_bytes(facts_json(facts))
+    return simulation

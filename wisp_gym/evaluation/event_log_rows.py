@@ -16,6 +16,9 @@ from wisp_gym.pipeline.log import KINDS, log_frame
 Rows = npt.NDArray[np.int64]
 Form = Literal["parquet", "csv"]
 
+ROWS_TOGETHER = 2**18
+"""Rows that are written at a time: 16 MiB of memory."""
+
 NUMBERS = ("a", "b", "c", "d")
 COLUMNS = ("time_ns", "kind", "device", "session", *NUMBERS)
 """Of every file: simulated time, what happened, to whom (-1: the server), and four numbers that the kind
@@ -39,23 +42,95 @@ def check_form(form: str) -> Form:
     raise InputError(f"--log-format: unknown {form!r}; {nearest(form, get_args(Form))}")
 
 
+class LogWriter:
+    """Writes a log into a file as its rows come, many at a time.
+
+    :param path: of the file
+    :param form: of it
+    :raises OSError: it cannot be written
+    """
+
+    def __init__(self, path: Path, form: Form) -> None:
+        self.rows = 0
+        self._waiting: list[Rows] = []
+        self._count = 0
+        self._file: Any = (_Csv if form == "csv" else _Parquet)(path)
+
+    def add(self, rows: Rows) -> None:
+        """Take rows, copied.  # (n, 8)"""
+        self._waiting.append(rows.copy())
+        self._count += len(rows)
+        self.rows += len(rows)
+        while self._count >= ROWS_TOGETHER:
+            self._write(ROWS_TOGETHER)
+
+    def close(self) -> None:
+        """Write what is left and close the file."""
+        try:
+            if self._count or not self.rows:
+                self._write(self._count)
+        finally:
+            self._file.close()
+
+    def _write(self, count: int) -> None:
+        """Write the first rows of those that wait: files do not depend on how many came at a time."""
+        rows = np.concatenate([*self._waiting, np.empty((0, len(COLUMNS)), np.int64)])
+        self._file.write(rows[:count])
+        self._waiting = [rows[count:]]
+        self._count = len(rows) - count
+
+
+class _Csv:
+    """A CSV file."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("w", newline="", encoding="utf-8")
+        self._file.write(",".join(COLUMNS) + "\n")
+
+    def write(self, rows: Rows) -> None:
+        """Append rows."""
+        log_frame(rows).to_csv(self._file, index=False, header=False, lineterminator="\n")
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+class _Parquet:
+    """A Parquet file."""
+
+    def __init__(self, path: Path) -> None:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        types = [pa.int64(), pa.dictionary(pa.int8(), pa.string()), pa.int32(), pa.int32()]
+        types += [pa.int64()] * len(NUMBERS)
+        self._schema = pa.schema(list(zip(COLUMNS, types, strict=True)))
+        self._file = pq.ParquetWriter(path, self._schema, compression="zstd")
+
+    def write(self, rows: Rows) -> None:
+        """Append rows."""
+        import pyarrow as pa
+
+        kind = pa.DictionaryArray.from_arrays(pa.array(rows[:, 1], pa.int8()), list(KINDS))
+        columns: list[Any] = [pa.array(np.ascontiguousarray(rows[:, at])) for at in range(len(COLUMNS))]
+        columns[1:4] = [kind, *(column.cast(pa.int32()) for column in columns[2:4])]
+        self._file.write_table(pa.Table.from_arrays(columns, schema=self._schema))
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
 def write_rows(rows: Rows, path: Path, form: Form) -> None:
     """Write a log into a file.
 
     :param rows: as `Simulation.events`  # (rows, 8)
     :raises OSError: it cannot be written
     """
-    if form == "csv":
-        log_frame(rows).to_csv(path, index=False, lineterminator="\n")
-        return
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    kind = pa.DictionaryArray.from_arrays(pa.array(rows[:, 1], pa.int8()), list(KINDS))
-    columns: list[Any] = [pa.array(rows[:, 0]), kind]
-    columns += [pa.array(rows[:, at], pa.int32()) for at in (2, 3)]
-    columns += [pa.array(np.ascontiguousarray(rows[:, at])) for at in range(4, 8)]
-    pq.write_table(pa.table(columns, names=list(COLUMNS)), path, compression="zstd")
+    writer = LogWriter(path, form)
+    writer.add(rows)
+    writer.close()
 
 
 def read_rows(content: bytes, name: str) -> Rows:

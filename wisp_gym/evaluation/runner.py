@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from wisp_gym.evaluation.event_log import keep_log
+from wisp_gym.evaluation.event_log import run_logged
 from wisp_gym.evaluation.pool import Pool
 from wisp_gym.evaluation.spec import Progress, Resolve, Row, RowSpec
 from wisp_gym.metrics import measure
@@ -53,10 +53,11 @@ def evaluate_row(
     """
     world = draw(spec) if world is None else world
     policy = resolve(spec.controller)
-    simulation = Simulation(world, policy, policy_seed=spec.seed, log=spec.log is not None)
-    simulation.run(progress if world.streamed else None)
-    if spec.log is not None:
-        keep_log(spec, spec.log, policy.name, simulation)
+    if spec.log is None:
+        simulation = Simulation(world, policy, policy_seed=spec.seed)
+        simulation.run(progress if world.streamed else None)
+    else:
+        simulation = run_logged(spec, spec.log, world, policy)
     window_s = (world.warmup_ns * _S_PER_NS, world.horizon_ns * _S_PER_NS)
     return Row(spec.policy, policy.name, spec.seed, window_s, measure(simulation))
 

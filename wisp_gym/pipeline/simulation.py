@@ -40,6 +40,9 @@ from wisp_gym.world.types import GROUPS
 
 FloatArray = npt.NDArray[np.float32]
 
+LogSink = Callable[[npt.NDArray[np.int64]], None]
+"""Takes rows of the event log, which are overwritten afterwards."""
+
 SCHEDULERS = {
     "fcfs": rules.FCFS,
     "edf": rules.EDF,
@@ -107,6 +110,7 @@ class Simulation(Books):
     :param log: write every event down (`self.events`)
     :param log_s: of them, keep those of the last seconds at least (and how things stood before), so that a
     long run's log does not grow for ever; None keeps all
+    :param log_sink: takes the rows instead, in order and as they come; `hand_over` gives it the last ones
 
     `run()` goes to the horizon; `until(t)` to a time. The state is `self.state`; `self.arrays` is the world
     as the kernel reads it: its own arrays, but for the token streams of a streamed world.
@@ -119,8 +123,10 @@ class Simulation(Books):
         policy_seed: int = 0,
         log: bool = False,
         log_s: float | None = None,
+        log_sink: LogSink | None = None,
     ) -> None:
-        self.policy, self.log_s = policy, log_s
+        self.policy, self.log_s, self.log_sink = policy, log_s, log_sink
+        log = log or log_sink is not None
         drafter, scheduler = policy.drafter, policy.scheduler
         self.asked_drafter = None if isinstance(drafter, DrafterRule) else drafter
         self.asked_scheduler = None if isinstance(scheduler, SchedulerRule) else scheduler
@@ -348,6 +354,9 @@ class Simulation(Books):
         if state.clock[0]["dry"] == 1:
             self._refill()
             return
+        self.hand_over()
+        if self.log_sink is not None and room_left(state):
+            return
         if self.log_s is not None and self._forget(self.log_s):
             return
         events = np.zeros((2 * len(state.events) + len(state.devices), 3), np.int64)
@@ -356,6 +365,12 @@ class Simulation(Books):
         log = np.zeros((rows, state.log.shape[1]), np.int64)
         log[: len(state.log)] = state.log
         self.state = state._replace(events=events, log=log)
+
+    def hand_over(self) -> None:
+        """Give the rows of the log so far to the sink, where there is one."""
+        if self.log_sink is not None:
+            self.log_sink(self.events)
+            self.state.clock["logged"] = 0
 
     def _forget(self, log_s: float) -> bool:
         """Cut the log to its last seconds and say whether that made room enough."""
