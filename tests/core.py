@@ -234,7 +234,7 @@ _rebuilt: WeakKeyDictionary[Simulation, tuple[int, list[Request]]] = WeakKeyDict
 
 def _rebuild(sim: Simulation) -> list[Request]:
     world, policy = sim.world, sim.policy
-    loop, checked = server_loop(policy), is_checked(policy)
+    loop = server_loop(policy)
     done: list[Request] = []
     now: dict[int, Request] = {}
     tokens: dict[int, int] = {}  # that a device's session has after its last verified round
@@ -255,7 +255,7 @@ def _rebuild(sim: Simulation) -> list[Request]:
             starts[row.session] = row
             send(row.device, row.session, row.a, 0, 0)
         elif row.kind == "draft":
-            sent = row.time + row.a * draft_token_ns(world, row.device, checked) - row.d
+            sent = row.time + row.a * draft_token_ns(world, row.device, row.c == 1) - row.d
             send(row.device, row.session, sent, row.b, tokens[row.device])
         elif row.kind == "retry":
             again = row.time + link_ns(world, row.device, row.time, up=True)
