@@ -5,12 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from reference import difference
+from strategies import draw_case
 
 import wisp_gym
 from benchmarks.faults import FAULTS
 from benchmarks.mutation import judge
 
 PACKAGE = Path(wisp_gym.__file__).parent
+SHORT = 12  # a case of few events that both faults change
 BY_NAME = {fault.name: fault for fault in FAULTS}
 
 
@@ -28,3 +31,16 @@ def test_a_fault_that_does_not_fit_is_an_error(tmp_path: Path) -> None:
     for fault in FAULTS:
         with pytest.raises(ValueError, match="0 times"):
             fault.seed(tmp_path)
+
+
+def test_without_a_fault_nothing_differs() -> None:
+    case = draw_case(SHORT)
+    assert difference(case.world(), case.policy(), case.policy_seed) is None
+
+
+@pytest.mark.parametrize("name", ["eviction", "tie"])
+def test_a_subtle_fault_is_caught(name: str) -> None:
+    """Uncompiled, in a process of its own that imports the faulty copy."""
+    verdict = judge(BY_NAME[name], [SHORT])
+    assert verdict.difference is not None
+    assert verdict.difference.startswith("log row")

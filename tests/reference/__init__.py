@@ -1,11 +1,18 @@
-"""A second simulator, written from the definitions and not from the kernel: plain objects, an event heap, slow and obvious."""
+"""A second simulator, written from the definitions and not from the kernel, to check the kernel with.
 
-from __future__ import annotations
+Plain Python, one object per device, session, request and server, an event heap; slow and obvious. It reads a
+drawn world (the draws themselves, and the stop scores of token streams, are given) and a policy of compiled rules,
+and makes an event log, outcomes, counters and metrics of its own. docs/semantics.md says what both simulators do
+where the other pages leave it open.
 
-from dataclasses import dataclass
+    draws       random numbers by address          server      queue, KV memory, passes
+    parts       devices, sessions, requests        ordering    whom a scheduler takes
+    simulator   the event loop, devices, links     waiting     drafting ahead, time-outs
+    drafting    how long drafts are                belief      the Bayesian drafter's rounds
+    books       running sums                       measures    outcomes and metrics
+    compare     the first difference from the kernel
+"""
 
-import numpy as np
-import numpy.typing as npt
-from reference.compare import Reference, difference, simulate
+from reference.compare import Reference, difference, disagreement, simulate
 
-__all__ = ["Reference", "difference", "simulate"]
+__all__ = ["Reference", "difference", "disagreement", "simulate"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from reference.belief import Beliefs
 from reference.draws import CAUSE_POLICY, address, bits
 from reference.parts import Device, Request, Round, Session
 
@@ -28,6 +29,7 @@ class Drafting:
         self.threshold = float(self.rule.threshold)
         if self.rule.recall is not None:
             self.threshold = float(sim.world.scenario.profiles.predictor.threshold(self.rule.recall))
+        self.checked &= self.threshold > -math.inf
         self.agreed = PRIOR_ROUNDS * float(sim.world.arrays.expected[1])
         self.judged = PRIOR_ROUNDS
         self.on: list[float] = []
@@ -35,11 +37,12 @@ class Drafting:
         if self.rule.score is not None:
             on, off = compiled_scores(sim.world, self.rule.score)
             self.on, self.off = on.tolist(), off.tolist()
+        self.beliefs = Beliefs(self) if self.rule.kind == "bayes" else None
 
     def limit(self, device: Device, session: Session) -> int:
         """Most tokens of the next draft."""
         kind = self.rule.kind
-        if kind == "constant":
+        if kind in ("constant", "bayes"):
             return self.rule.caps[device.group]
         if kind in ("table", "goodput"):
             return device.told
@@ -55,7 +58,7 @@ class Drafting:
             while session.committed + run < session.length and session.accepts[session.committed + run]:
                 run += 1
             return min(run, self.rule.caps[device.group])
-        raise NotImplementedError(kind)
+        raise NotImplementedError(f"drafter {kind}")
 
     def run(self, session: Session, at: int, limit: int, on_path: bool) -> tuple[int, int, bool]:
         """Draft from a position until the limit or the stop rule: tokens, the run that agrees, a suspect last."""
@@ -75,6 +78,9 @@ class Drafting:
     def draft(self, device: Device, session: Session, most: int) -> Round:
         """A round's draft, now."""
         limit = min(self.limit(device, session), most)
+        if self.beliefs is not None:
+            drafted, accepted = self.beliefs.draft(device, session, limit)
+            return Round(self.sim.now_ns, drafted, drafted, accepted)
         drafted, accepted, suspect = self.run(session, session.committed, limit, True)
         k = drafted - 1 if suspect and self.rule.drop_suspect else drafted
         return Round(self.sim.now_ns, drafted, k, min(accepted, k))

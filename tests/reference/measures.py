@@ -163,7 +163,7 @@ class Measures:
             "sessions_on_time_share": ratio(sum(self.on_time(s) for s, _ in seen), len(seen)),
             "sessions_last_token_share": ratio(sum(self._last_on_time(s) for s, _ in seen), len(seen)),
             "longest_stall_s": 1e-9 * max(stalls, default=0),
-            "stalled_30s_share": ratio(sum(x >= STALL_NS for x in stalls), len(stalls)),
+            "stalled_30s_share": sum(x >= STALL_NS for x in stalls) / max(1, len(stalls)),
             "jain_fairness": ratio(sum(there) ** 2, len(there) * sum(a * a for a in there)),
             "ttft_p50_s": 1e-9 * percentile(first_ns, 0.5),
             "ttft_p95_s": 1e-9 * percentile(first_ns, 0.95),

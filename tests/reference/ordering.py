@@ -23,6 +23,7 @@ class Ordering:
             self.most = self.size
         self.budget = min(rule.token_budget or server.max_new, server.max_new)
         self.margin_ns = round(1e9 * rule.margin_s)
+        self.fair_ns = round(1e9 * rule.fair_s)
         self.limit_ns = round(1e9 * rule.static_limit_s)
 
     def choose(self) -> tuple[list[Request], int]:
@@ -64,14 +65,14 @@ class Ordering:
             sim = self.server.sim
             return 0, uniform(address(sim.policy_seed, CAUSE_POLICY, self.server.passes, r.device), 0)
         if kind == "proportional-fair":
-            return 0, -(r.expected + 1.0) / (self.smoothed_tps(r.session.device) + 1.0 / self.rule.fair_s)
-        raise NotImplementedError(kind)
+            return 0, -(r.expected + 1.0) / (self.smoothed_tps(r.session.device) + 1e9 / self.fair_ns)
+        raise NotImplementedError(f"scheduler {kind}")
 
     def smoothed_tps(self, device: int, tokens: int = 0) -> float:
         """A device's committed tokens/s, smoothed, with so many more committed now."""
         tps, rated_ns = self.server.rates.get(device, (0.0, 0))
-        elapsed = (self.server.sim.now_ns - rated_ns) * 1e-9 / self.rule.fair_s
-        return (tps + tokens / self.rule.fair_s) / (1.0 + elapsed)
+        elapsed = (self.server.sim.now_ns - rated_ns) / self.fair_ns
+        return (tps + 1e9 * tokens / self.fair_ns) / (1.0 + elapsed)
 
     def wisp_rank(self, r: Request) -> tuple[int, float]:
         density = -r.expected / r.alone_ns

@@ -94,7 +94,7 @@ class Device:
     rounds: int = 0
     told: int = 0  # draft length of the next round, as the last reply said
     sums: list[list[float]] = field(default_factory=list)  # bandit: time, tokens, rounds by length
-    last_k: int = 0
+    answer: tuple[int, int] = (0, 0)  # tokens verified and accepted in the last round
     had: int = 0  # tokens of the session as the round began
     asked: int = 0  # tokens in the round's newest request
     ahead_from_ns: int = -1  # since when it drafts ahead of that one

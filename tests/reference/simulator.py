@@ -180,6 +180,7 @@ class Simulator:
 
     def deliver(self, device: Device, session: Session, tokens: int, message: Any) -> None:
         verified, accepted, told = message
+        device.answer = verified, accepted
         self.waiting.end(device, session, verified, accepted)
         gap = self.now_ns - session.delivery_ns
         session.stall_ns = max(session.stall_ns, gap)

@@ -33,12 +33,12 @@ class Waiting:
         left = session.length - guess - 1  # after the guess; the target supplies the last of these
         rule = self.sim.policy.drafter
         cap = MOST_AT_RANDOM if rule.kind == "random" else rule.caps[device.group]
-        limit = min(cap, left - 1)
+        limit = min(cap, left - 1, MAX_DRAFT - device.asked - 1)
         if limit <= 0:
             return 0
         on_path = all(session.accepts[device.had : guess + 1])
         tokens = self.sim.drafting.run(session, guess + 1, limit, on_path)[0]
-        return min(1 + tokens, MAX_DRAFT - device.asked)
+        return 1 + tokens
 
     def begin(self, device: Device, session: Session, sent_ns: int, k: int) -> None:
         """A new round's request leaves at `sent_ns`."""
@@ -48,6 +48,10 @@ class Waiting:
             device.ahead_from_ns = sent_ns
         if self.timeout_ns is not None and self.retries > 0:
             self.set_timer(device, sent_ns + self.timeout_ns)
+
+    def whole(self, spent_ns: int, token_ns: int, most: int) -> int:
+        """Tokens that are complete after a time."""
+        return most if token_ns == 0 else min(most, spent_ns // token_ns)
 
     def set_timer(self, device: Device, time_ns: int) -> None:
         device.timer_ns = time_ns
@@ -63,7 +67,7 @@ class Waiting:
         token_ns = sim.token_ns(device)
         if since >= 0:
             most = self.most(device, session)
-            new = min((now - since) // token_ns, most)
+            new = self.whole(now - since, token_ns, most)
         sim.books.add(
             device.group,
             drafted=new,
@@ -98,7 +102,7 @@ class Waiting:
             return
         token_ns = sim.token_ns(device)
         spent = min(now - since, self.most(device, session) * token_ns)
-        whole = spent // token_ns
+        whole = self.whole(spent, token_ns, self.most(device, session))
         right = accepted == verified and bool(session.accepts[device.had + verified])
         chain = late + whole
         kept = chain - 1 if right and chain > 0 else -1

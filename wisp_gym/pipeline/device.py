@@ -86,6 +86,7 @@ def start_session(world: WorldArrays, state: State, d: int, row: int, start_ns: 
     mine["cached"] = mine["held"] = 0
     mine["served_ns"] = mine["admitted_ns"] = -1
     mine["round_ns"] = start_ns
+    mine["round_no"] += 1  # what was asked again in the last session's last round is not of this prompt's
     mine["token_ns"] = start_ns
     mine["drafted"] = mine["k"] = mine["accepted"] = 0
     mine["last_k"] = mine["last_accepted"] = 0

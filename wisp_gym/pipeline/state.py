@@ -52,7 +52,7 @@ DEVICE_STATE = np.dtype(
         ("threshold", "f8"),  # stop threshold of the next round, likewise
         ("last_k", "i8"),  # the last verified round, as the device knows it: tokens sent
         ("last_accepted", "i8"),  # and accepted
-        ("round_no", "i8"),  # rounds begun so far
+        ("round_no", "i8"),  # rounds begun so far, each session's prompt being one
         ("asked", "i8"),  # tokens in the round's newest request; more than `k` after a time-out
         ("ahead_from_ns", "i8"),  # since when it drafts ahead of that request, -1 it does not
         ("timer_ns", "i8"),  # when it asks again, NEVER it does not
