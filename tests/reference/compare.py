@@ -134,6 +134,10 @@ def _in_metrics(a: dict[str, float], b: dict[str, float]) -> str | None:
         return f"metrics of one side only: {sorted(a.keys() ^ b.keys())}"
     for name, theirs in b.items():
         ours = a[name]
-        if not (ours == theirs or math.isclose(ours, theirs, rel_tol=LAST_BITS) or (ours != ours and theirs != theirs)):
+        if not (
+            ours == theirs
+            or math.isclose(ours, theirs, rel_tol=LAST_BITS)
+            or (ours != ours and theirs != theirs)
+        ):
             return f"metric {name}: reference {ours}, kernel {theirs}"
     return None

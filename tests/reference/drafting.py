@@ -137,7 +137,13 @@ class Drafting:
         """A result reaches the device, with what the server tells it."""
         if told is not None:
             device.told = told
-        if self.rule.kind == "ucb" and tokens and session.committed > 0 and len(session.delivered_at) > tokens and device.round.k == device.told:
+        if (
+            self.rule.kind == "ucb"
+            and tokens
+            and session.committed > 0
+            and len(session.delivered_at) > tokens
+            and device.round.k == device.told
+        ):
             sums = device.sums[device.told - 1]
             sums[0] += self.sim.now_ns - device.round.begun_ns
             sums[1] += tokens

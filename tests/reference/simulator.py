@@ -69,7 +69,16 @@ class Simulator:
         devices = []
         for index, record in enumerate(self.world.arrays.devices):
             r = {name: record[name].item() for name in record.dtype.names}
-            names = ("group", "draft_ns", "check_ns", "prefill_ns", "network", "back_ns", "power_w", "first_session")
+            names = (
+                "group",
+                "draft_ns",
+                "check_ns",
+                "prefill_ns",
+                "network",
+                "back_ns",
+                "power_w",
+                "first_session",
+            )
             device = Device(index, *(r[n] for n in names), link=address(self.seed, CAUSE_NETWORK, index, 0))
             device.to_come = self.sessions[r["first_session"] : r["first_session"] + r["sessions"]]
             devices.append(device)
@@ -153,9 +162,7 @@ class Simulator:
             self.books.add(device.group, prefill_ns=prefill_ns, energy_j=energy)
         device.round = Round(session.start_ns)
         device.asked = device.had = 0
-        arrival = self.cross_up(
-            device, session.start_ns, HEADER_BYTES + PROMPT_TOKEN_BYTES * session.prompt
-        )
+        arrival = self.cross_up(device, session.start_ns, HEADER_BYTES + PROMPT_TOKEN_BYTES * session.prompt)
         self.at(arrival, ARRIVAL, device.index, Request(session, arrival, arrival, session.start_ns, 0, 0))
 
     def due_ns(self, session: Session, token: int) -> int:

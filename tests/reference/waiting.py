@@ -74,7 +74,7 @@ class Waiting:
             draft_ns=new * token_ns,
             sent=device.asked + new,
             resent=device.asked,
-            energy_j=1e-9 * device.power_w *  (new * token_ns),
+            energy_j=1e-9 * device.power_w * (new * token_ns),
         )
         device.asked += new
         device.retries += 1
@@ -120,6 +120,6 @@ class Waiting:
             discarded=discarded,
             draft_ns=spent,
             waste_ns=wasted,
-            energy_j=1e-9 * device.power_w *  spent,
+            energy_j=1e-9 * device.power_w * spent,
         )
         sim.write(LOG_AHEAD, device.index, session.row, since, whole, kept, spent)
