@@ -15,6 +15,7 @@ import numpy as np
 from core import (
     Row,
     agreements,
+    is_checked,
     link_ns,
     requests,
     round_from_ns,
@@ -27,6 +28,17 @@ from wisp_gym.pipeline import SchedulerRule, Simulation
 from wisp_gym.pipeline.state import COUNTER
 
 NEVER_NS = 2**62
+
+
+def by_rules(sim: Simulation) -> bool:
+    """Say whether a compiled scheduler decides, and not an agent."""
+    return isinstance(sim.policy.scheduler, SchedulerRule)
+
+
+def padded(sim: Simulation) -> bool:
+    """Say whether the drafts of a pass are padded to the longest."""
+    scheduler = sim.policy.scheduler
+    return isinstance(scheduler, SchedulerRule) and scheduler.padded
 
 
 def drafted_in_log(sim: Simulation) -> int:
@@ -149,7 +161,7 @@ def check_downlinks(sim: Simulation) -> None:
 
 def check_rounds_begin_when_they_may(sim: Simulation) -> None:
     """On a device: when the last result is there, the prompt is prefilled, and the reader close enough; and
-    then at once."""
+    then at once. A drafter that calls a network at every token does so in every round."""
     if server_loop(sim.policy):
         return
     devices, sessions = sim.world.arrays.devices, sim.world.arrays.sessions
@@ -160,6 +172,7 @@ def check_rounds_begin_when_they_may(sim: Simulation) -> None:
             starts[row.session] = row.a
         elif row.kind == "draft":
             assert ready.pop(row.device) == (row.session, row.time)
+            assert not by_rules(sim) or (row.c == 1) == is_checked(sim.policy)
         elif row.b < sessions[row.session]["length"]:
             start = starts[row.session]
             prefilled = start + int(sessions[row.session]["prompt"] * devices[row.device]["prefill_ns"])
@@ -182,7 +195,8 @@ def check_time_and_passes(sim: Simulation) -> None:
 def _limits(sim: Simulation) -> tuple[int, int]:
     """Return the most requests of a pass under the policy, and its token budget."""
     scheduler, server = sim.policy.scheduler, sim.world.arrays.server[0]
-    assert isinstance(scheduler, SchedulerRule)
+    if not isinstance(scheduler, SchedulerRule):
+        return int(server["max_batch"]), int(server["max_new"])
     limits = [int(server["max_batch"]), scheduler.max_requests]
     limits += [scheduler.static_size] if scheduler.kind == "static" else []
     most = min(limit for limit in limits if limit is not None)
@@ -191,8 +205,7 @@ def _limits(sim: Simulation) -> tuple[int, int]:
 
 def check_no_pass_exceeds_the_engine(sim: Simulation) -> None:
     """Requests, new tokens with their padding, the budget (after the first member), chunks."""
-    scheduler, server = sim.policy.scheduler, sim.world.arrays.server[0]
-    assert isinstance(scheduler, SchedulerRule)
+    server = sim.world.arrays.server[0]
     most, budget = _limits(sim)
     chunk = (int(server["max_new"]) + 1) // 2
     takes: dict[int, list[int]] = defaultdict(list)
@@ -206,7 +219,7 @@ def check_no_pass_exceeds_the_engine(sim: Simulation) -> None:
     for row in rows(sim, "pass"):
         assert 1 <= row.b == len(takes[row.a]) == len(members[row.a]) <= most
         longest = max(drafts[row.a])
-        new = sum(takes[row.a]) + scheduler.padded * sum(longest - k for k in drafts[row.a])
+        new = sum(takes[row.a]) + padded(sim) * sum(longest - k for k in drafts[row.a])
         assert new <= server["max_new"]
         assert new <= budget or row.b == 1
 
@@ -277,9 +290,10 @@ def check_memory_is_never_overdrawn(sim: Simulation) -> None:
 
 def check_the_gpu_does_not_idle(sim: Simulation) -> None:
     """Work conserving schedulers never idle while a request waits; a static batch is never waited for longer
-    than its limit; only whole outputs wait for others otherwise."""
+    than its limit; only whole outputs wait for others otherwise. An agent may wait."""
     scheduler = sim.policy.scheduler
-    assert isinstance(scheduler, SchedulerRule)
+    if not isinstance(scheduler, SchedulerRule):
+        return
     waits = rows(sim, "wait")
     if whole_output(sim):
         assert all(row.a == NEVER_NS for row in waits)

@@ -130,14 +130,14 @@ class Row:
 
 def rows(sim: Simulation, *kinds: str) -> list[Row]:
     """Return the log, or its rows of these kinds, in order."""
-    length, listed = _read.get(sim, (-1, []))
-    if length != len(sim.events):
+    state, listed = _read.get(sim, ((), []))
+    if state != (sim.now_ns, len(sim.events)):
         listed = [Row(r[0], KINDS[r[1]], *r[2:]) for r in sim.events.tolist()]
-        _read[sim] = len(listed), listed
+        _read[sim] = (sim.now_ns, len(listed)), listed
     return [row for row in listed if not kinds or row.kind in kinds]
 
 
-_read: WeakKeyDictionary[Simulation, tuple[int, list[Row]]] = WeakKeyDictionary()
+_read: WeakKeyDictionary[Simulation, tuple[tuple[int, ...], list[Row]]] = WeakKeyDictionary()
 
 
 def log_hash(sim: Simulation) -> str:
@@ -222,19 +222,19 @@ def round_from_ns(world: World, session: int, start_ns: int, tokens: int) -> int
 
 def requests(sim: Simulation) -> list[Request]:
     """Rebuild every request from the log; its arrival is computed here, from the world's tables."""
-    length, listed = _rebuilt.get(sim, (-1, []))
-    if length != len(sim.events):
+    state, listed = _rebuilt.get(sim, ((), []))
+    if state != (sim.now_ns, len(sim.events)):
         listed = _rebuild(sim)
-        _rebuilt[sim] = len(sim.events), listed
+        _rebuilt[sim] = (sim.now_ns, len(sim.events)), listed
     return listed
 
 
-_rebuilt: WeakKeyDictionary[Simulation, tuple[int, list[Request]]] = WeakKeyDictionary()
+_rebuilt: WeakKeyDictionary[Simulation, tuple[tuple[int, ...], list[Request]]] = WeakKeyDictionary()
 
 
 def _rebuild(sim: Simulation) -> list[Request]:
     world, policy = sim.world, sim.policy
-    loop, checked = server_loop(policy), is_checked(policy)
+    loop = server_loop(policy)
     done: list[Request] = []
     now: dict[int, Request] = {}
     tokens: dict[int, int] = {}  # that a device's session has after its last verified round
@@ -255,7 +255,7 @@ def _rebuild(sim: Simulation) -> list[Request]:
             starts[row.session] = row
             send(row.device, row.session, row.a, 0, 0)
         elif row.kind == "draft":
-            sent = row.time + row.a * draft_token_ns(world, row.device, checked) - row.d
+            sent = row.time + row.a * draft_token_ns(world, row.device, row.c == 1) - row.d
             send(row.device, row.session, sent, row.b, tokens[row.device])
         elif row.kind == "retry":
             again = row.time + link_ns(world, row.device, row.time, up=True)

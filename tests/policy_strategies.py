@@ -96,11 +96,11 @@ def draw_drafter(draw: Draw) -> DrafterRule:
     make = draw.choice(DRAFTERS)
     rule = make(draw)
     changes: dict[str, Any] = {}
-    if make in AHEAD and draw.chance(35):
+    if make in AHEAD and draw.chance(45):
         changes["ahead"] = True
     elif make in SUSPECT and draw.chance(35):
         changes["drop_suspect"] = True
-    if make is not _server_loop and draw.chance(35):
+    if make is not _server_loop and draw.chance(40):
         changes["timeout_s"] = draw.choice((0.1, 0.05, 0.02, 0.07, 0.2, 0.4, 1.0))
         changes["retries"] = draw.choice((3, 0, 1, 2, 20))
     return dataclasses.replace(rule, **changes)
@@ -113,8 +113,8 @@ def draw_scheduler(draw: Draw) -> SchedulerRule:
         "padded": draw.chance(50 if kind == "static" else 10),
         "deadline": draw.choice((None, *get_args(Deadline))),
         "expected": draw.choice(get_args(Expected)),
-        "max_requests": draw.choice((None, None, 1, 2, 5)),
-        "token_budget": draw.choice((None, None, 8, 32, 100, 300)),
+        "max_requests": draw.choice((None, None, None, 2, 5, 1)),
+        "token_budget": draw.choice((None, None, None, 32, 100, 300, 8)),
     }
     if kind == "slo-aware":
         settings["late"] = draw.choice(get_args(Late))

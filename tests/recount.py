@@ -261,7 +261,7 @@ class DeviceBook:
         self._cross(device, row.a, True, counts, HEADER_BYTES + TOKEN_BYTES * row.b)
 
     def _draft(self, row: Row, device: int, counts: bool) -> None:
-        token = self._token_ns(device)
+        token = draft_token_ns(self.world, device, row.c == 1)
         self.k[device] = self.asked[device] = row.b
         wasted = self._after_mismatch(device, row.session, row.b) + row.a - row.b
         unused = self.head_ns.pop(device, 0) - row.d  # drafted ahead beyond what the draft needs

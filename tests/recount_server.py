@@ -6,10 +6,10 @@ import math
 from bisect import bisect_left
 from collections import defaultdict
 
-from checks import Memory
+from checks import Memory, padded
 from core import SECOND, Row, requests, rows
 
-from wisp_gym.pipeline import SchedulerRule, Simulation
+from wisp_gym.pipeline import Simulation
 
 NAN = float("nan")
 
@@ -48,10 +48,9 @@ class Passes:
 
     def new_tokens(self, number: int) -> int:
         """New tokens of a pass, padding included."""
-        members, scheduler = self.members[number], self.sim.policy.scheduler
-        assert isinstance(scheduler, SchedulerRule)
+        members = self.members[number]
         longest = max(row.b for row in members)
-        return sum(row.c + scheduler.padded * (longest - row.b) for row in members)
+        return sum(row.c + padded(self.sim) * (longest - row.b) for row in members)
 
     def exact_ns(self, new: int, members: list[tuple[int, int]]) -> float:
         """The noise-free time of a pass over (new, cached) with so many new tokens in all."""

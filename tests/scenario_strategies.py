@@ -139,7 +139,7 @@ def _engine(draw: Draw, needed: int) -> list[str]:
     room = draw.choice((2, 1, 1.1, 1.3, 1.6, 2.5, 4, 1000))
     noise = draw.choice((None, 0, 0.1, 0.4))
     return [
-        f"server.max_batch={draw.choice((3, 1, 2, 4, 5, 8, 16))}",
+        f"server.max_batch={draw.choice((3, 2, 4, 5, 8, 16, 1))}",
         f"server.max_new_tokens={draw.choice((128, 64, 80, 200, 512, 2048))}",
         f"server.kv_tokens={math.ceil(room * least)}",
         f"server.block={draw.choice((16, 1, 8))}",
@@ -170,9 +170,9 @@ def draw_scenario(draw: Draw) -> tuple[tuple[str, ...], TraceRows | None]:
     horizon_s = draw.choice((10, 6, 8, 15, 20, 25))
     fleet, kinds, networks = _fleet(draw)
     classes, rates, shares = _classes(draw)
-    prompt, longest_prompt = _law(draw, draw.choice((60, 8, 2, 30, 120, 250)), draw.choice((2, 3, 1)))
+    prompt, longest_prompt = _law(draw, draw.choice((60, 8, 2, 30, 90, 200)), draw.choice((2, 3, 1)))
     output, longest_output = _law(draw, draw.choice((20, 1, 4, 10, 30, 40, 80)), draw.choice((2, 3, 1)))
-    lead_s = draw.choice((None, None, 0, 0.2, 1, 3))
+    lead_s = draw.choice((None, None, None, 0, 0.2, 1, 3))
     think_s = draw.choice((0.2, 0, 0.05, 1))
     overrides = [
         *fleet,

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 from checks import CHECKS, check_tokens_are_conserved
 from core import (
@@ -22,9 +23,12 @@ from core import (
     world_hash,
 )
 from hypothesis import given, settings
+from recount import Recount
 from strategies import Case, cases
 from test_world import assert_nested
 
+from wisp_gym.envs import AgentScheduler
+from wisp_gym.envs.action import SIZES
 from wisp_gym.metrics import measure
 from wisp_gym.pipeline import DrafterRule, SchedulerRule, Simulation
 from wisp_gym.world import World, draw_world, world_seed
@@ -53,6 +57,18 @@ def test_every_invariant_in_random_cases(case: Case) -> None:
     for check in CHECKS:
         check(sim)
     assert world_hash(world) == before
+
+
+@settings(max_examples=30)
+@given(cases())
+def test_every_invariant_under_an_agent_that_acts_at_random(case: Case) -> None:
+    """The same worlds under EdgeCloud-v0's actions; every metric is what the log says."""
+    random = np.random.default_rng(case.seed)
+    agent = AgentScheduler(lambda observation: random.integers(0, SIZES), "agent")
+    sim = run(case.world(), agent.policy())
+    for check in CHECKS:
+        check(sim)
+    assert Recount(sim).metrics() == pytest.approx(measure(sim), rel=1e-9, abs=1e-9, nan_ok=True)
 
 
 def test_a_check_fails_where_a_counter_is_off(worlds: dict[str, World]) -> None:

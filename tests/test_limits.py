@@ -22,6 +22,10 @@ from core import (
     with_arrays,
     without_noise,
 )
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from strategies import Case, cases
+from test_pipeline import deliveries_alone
 
 from wisp_gym.metrics import measure
 from wisp_gym.pipeline import DrafterRule, SchedulerRule, Simulation
@@ -49,6 +53,20 @@ def test_one_request_per_device_and_constant_service_is_an_m_d_1_queue() -> None
     expected = load * service_ns / (2 * (1 - load))
     half_width = 2.708 * np.std(means, ddof=1) / math.sqrt(len(means))  # t, 39 degrees of freedom, 99 %
     assert abs(np.mean(means) - expected) < half_width < 0.05 * expected
+
+
+ALONE = ("fleet.devices=1", "ranges={}", "workload.kind=closed", "workload.lead_s=null", "server.noise_cv=0")
+
+
+@settings(max_examples=40)
+@given(case=cases(), k=st.integers(0, 8))
+def test_alone_a_round_is_the_sum_of_its_parts_in_any_world(case: Case, k: int) -> None:
+    """Device, network, server, block and chunks of a random case, one device, no noise: to the ns."""
+    world = draw_world(case.scenario(*ALONE), case.seed)
+    sim = run(world, pair("fixed", DrafterRule.fixed(k)))
+    seen = [(row.time, row.session, row.a) for row in rows(sim, "deliver")]
+    by_hand = deliveries_alone(world, k, checked=False) if len(world.arrays.sessions) else []
+    assert seen == [delivery for delivery in by_hand if delivery[0] < world.horizon_ns]
 
 
 @pytest.mark.parametrize(("p", "k"), [(0.3, 2), (0.6, 4), (0.9, 8), (0.6, 1)])
