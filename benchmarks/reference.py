@@ -86,7 +86,9 @@ def compare(index: int, pairs: Counter[str], agreeing: Counter[str], kinds: Coun
     pairs.update(names)
     if found is None:
         agreeing.update(names)
-        kinds.update({KINDS[kind]: int(n) for kind, n in zip(*np.unique(rows[:, 1], return_counts=True), strict=True)})
+        kinds.update(
+            {KINDS[kind]: int(n) for kind, n in zip(*np.unique(rows[:, 1], return_counts=True), strict=True)}
+        )
     return found
 
 

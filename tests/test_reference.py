@@ -41,6 +41,15 @@ def test_both_simulators_agree_on_random_cases(number: int) -> None:
     assert difference(case.world(), case.policy(), case.policy_seed) is None
 
 
+def test_a_scheduler_that_waits_is_asked_again_when_a_waiting_request_grows() -> None:
+    again = dataclasses.replace(DrafterRule.fixed(3), ahead=True, timeout_s=0.05)
+    scheduler = SchedulerRule("static", static_size=6, static_limit_s=0.3)
+    world, policy = draw(), pair("grows", again, scheduler)
+    assert difference(world, policy) is None
+    waits, grown = rows(run(world, policy), "wait"), rows(run(world, policy), "supersede")
+    assert {row.time for row in waits} & {row.time for row in grown if row.b == 1}
+
+
 def in_step(world: World, link_ns: int) -> World:
     """A world in which everything takes a multiple of 10 ms, so that much happens at the same instant."""
     arrays = world.arrays
@@ -64,7 +73,9 @@ def in_step(world: World, link_ns: int) -> World:
 
 
 @pytest.mark.parametrize("link_ns", [0, TOKEN])
-@pytest.mark.parametrize("name", ["wisp-literal", "sled-ahead", "centralized", "confidence-retry", "random", "ucb"])
+@pytest.mark.parametrize(
+    "name", ["wisp-literal", "sled-ahead", "centralized", "confidence-retry", "random", "ucb"]
+)
 def test_both_simulators_agree_where_everything_happens_at_once(name: str, link_ns: int) -> None:
     world = in_step(draw((*TIGHT, "fleet.devices=12", "horizon_s=12", "workload.lead_s=2")), link_ns)
     assert difference(world, POLICIES[name]()) is None
@@ -76,7 +87,14 @@ def test_what_was_asked_again_for_one_session_never_joins_the_next_ones_prompt()
     """Slow links first in, first out: a repeated request and the next prompt arrive at the same instant."""
     short = "{median: 3, sigma: 0.3, min: 2, max: 5}"
     quick = "{median: 0.01, sigma: 0.1, min: 0.005, max: 0.02}"
-    base = draw((*EASY, f"workload.output_tokens={short}", f"workload.think_s={quick}", "classes.rates_tps=[100, 101, 102, 103]"))
+    base = draw(
+        (
+            *EASY,
+            f"workload.output_tokens={short}",
+            f"workload.think_s={quick}",
+            "classes.rates_tps=[100, 101, 102, 103]",
+        )
+    )
     up_ns = np.random.default_rng(1).integers(10**6, 3 * 10**8, base.arrays.up_ns.shape)
     world = with_arrays(base, up_ns=up_ns, refresh=np.full_like(base.arrays.refresh, 2**64 - 1))
     policy = pair("again", dataclasses.replace(DrafterRule.fixed(3), timeout_s=0.02, retries=20))
@@ -92,7 +110,9 @@ def test_a_difference_is_found_wherever_it_is() -> None:
     world, policy = draw(), POLICIES["wisp-last-timeline"]()
     ours, kernel = simulate(world, policy), run(world, policy)
     assert disagreement(ours, kernel) is None
-    other = run(world, pair("other", policy.drafter, SchedulerRule("slo-aware", late="urgent", max_requests=2)))
+    other = run(
+        world, pair("other", policy.drafter, SchedulerRule("slo-aware", late="urgent", max_requests=2))
+    )
     assert "log row" in str(disagreement(ours, other))
     kernel.state.counters[1]["waste_ns"] += 1
     assert "counter waste_ns of class 1" in str(disagreement(ours, kernel))

@@ -32,7 +32,9 @@ class Beliefs:
             bayes.begin_belief(belief, self.law)
         for position in range(at, at + accepted + 1):
             if position - at < verified:
-                bayes.observe(belief, self.law, self.seen(session, position, True), int(position - at < accepted))
+                bayes.observe(
+                    belief, self.law, self.seen(session, position, True), int(position - at < accepted)
+                )
             bayes.move_on(belief, self.law)
 
     def seen(self, session: Session, position: int, on_path: bool) -> float:

@@ -90,6 +90,7 @@ class Server:
                 self.sim.books.add(device.group, superseded=r.k, waste_ns=waste_ns)
                 r.k, r.accepted = request.k, request.accepted
                 self.describe(r)
+                self.asked = True
                 return
         self.sim.write(LOG_SUPERSEDE, device.index, -1, request.k, 0)
         self.sim.books.add(device.group, superseded=request.k)
