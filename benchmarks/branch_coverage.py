@@ -2,11 +2,11 @@
 
     pip install -e '.[test,coverage]' && python benchmarks/branch_coverage.py
 
-Compiled code cannot be traced, so the suite runs uncompiled (NUMBA_DISABLE_JIT=1), two processes, without the
-tests of UNFIT, whose worlds are too large for that. Those run compiled afterwards: there they count for the Python around
-the kernels alone, as machine code leaves no trace. Prints the files with lines or branches never taken, both
-shares, and ends with one line of JSON: `branch_coverage` is the share of branches taken in %, `uncompiled_alone` the
-same without the second run, `coverage` the share of statements and branches together.
+Compiled code cannot be traced, so the suite runs uncompiled (NUMBA_DISABLE_JIT=1), on two processes, without the
+tests of UNFIT: their worlds are too large for that. Those run compiled afterwards; machine code leaves no
+trace, so they count for the Python around the kernels alone. Prints the files with lines or branches never
+taken and ends with one line of JSON: `branch_coverage` is the share of branches taken in %, `uncompiled_alone`
+the same without the second run, `coverage` the share of statements and branches together.
 """
 
 from __future__ import annotations
@@ -28,9 +28,7 @@ LEAST = 95.0
 
 PROCESSES = 2
 
-UNFIT = (
-    "test_agents.py::test_a_masked_agent_is_told_when_it_may_not_wait",
-)
+UNFIT = ("test_agents.py::test_a_masked_agent_is_told_when_it_may_not_wait",)
 """Tests that take too long uncompiled, or ask for what only compiled code does."""
 
 SETTINGS = """
@@ -81,7 +79,8 @@ class Measurement:
         subprocess.run([*self._coverage("combine"), "--append", "--quiet"], cwd=ROOT, check=True)
         subprocess.run([*self._coverage("json"), "--quiet", "-o", str(path)], cwd=ROOT, check=True)
         if show:
-            subprocess.run([*self._coverage("report"), "--show-missing", "--skip-covered"], cwd=ROOT, check=True)
+            report = self._coverage("report")
+            subprocess.run([*report, "--show-missing", "--skip-covered"], cwd=ROOT, check=True)
         found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))["totals"]
         return found
 
