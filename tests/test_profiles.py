@@ -151,17 +151,32 @@ WRONG: list[tuple[str, str, Any, str]] = [
     ("network", "autocorrelation.value", 1.0, "below 1"),
     ("acceptance", "fitted.expected_accepted.values", [0, 1], "at least 33"),
     ("acceptance", "acceptance_rate", [], "must hold a measured figure"),
+    ("device", "decode.0.unit", "s", "a decode speed must lie in"),
+    ("server", "pass_time.values", [-1.0], "must be equal"),
+    ("server", "pass_time", {"sum_new": [2, 3], "values": [1.0, 2.0]}, "must start at 1 and increase"),
+    ("server", "pass_time", {"sum_new": [1, 3], "values": [0.0, 2.0]}, "must be times above 0"),
+    ("server", "pass_time", {"sum_new": [1, 3], "values": [1.0, 1e13]}, "must be at most 600 s"),
+    ("network", "rtt", {"probabilities": [0.1, 1], "values": [1, 2]}, "must start at 0 and end at 1"),
+    ("network", "rtt", {"probabilities": [0, 0, 1], "values": [1, 2, 3]}, "probabilities must increase"),
+    ("network", "rtt", {"probabilities": [0, 1], "values": [2, 1]}, "values must not decrease"),
+    ("network", "rtt", {"probabilities": [0, 1], "values": [-1, 1]}, "must be times of at least 0"),
+    ("network", "rtt", {"probabilities": [0, 1], "values": [1, 1e9]}, "must be at most 60 s"),
+    ("acceptance", "fitted.expected_accepted.values", [1.0] * 33, "must start at 0 and not decrease"),
+    ("acceptance", "survival.0.values", [0.5], "must be equal"),
+    ("acceptance", "survival.0", {"k": 2, "values": [0.5, 0.6]}, "must not increase"),
 ]
 
 
 @pytest.mark.parametrize(("kind", "place", "value", "message"), WRONG)
 def test_a_wrong_figure_is_one_line(kind: str, place: str, value: Any, message: str, tmp_path: Path) -> None:
-    data = read_mapping(path_of(kind, profiles.names(kind)[0]))
-    *path, last = place.split(".")
-    inside = data
+    """A mapping changes some keys of the one that is there."""
+    name = "qwen3-1.7b-qwen3-32b" if place.startswith("survival") else profiles.names(kind)[0]
+    data = read_mapping(path_of(kind, name))
+    *path, last = [int(key) if key.isdigit() else key for key in place.split(".")]
+    inside: Any = data
     for key in path:
         inside = inside[key]
-    inside[last] = value
+    inside[last] = inside[last] | value if isinstance(value, dict) else value
     file = tmp_path / "wrong.yaml"
     file.write_text(json.dumps(data))
     with pytest.raises(InputError) as caught:
