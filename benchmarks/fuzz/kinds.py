@@ -82,6 +82,49 @@ def override(rng: random.Random, folder: Path, prepared: Path) -> Input:
     return _evaluate("override", short(change), *program)
 
 
+HEAVY = (
+    ("quickstart", "fleet.devices=65536", "horizon_s=1000000"),
+    ("quickstart", "fleet.devices=65536", "horizon_s=100000", "workload.think_s.max=0.2"),
+    (
+        "quickstart",
+        "fleet.devices=65536",
+        "workload.output_tokens={median: 1, sigma: 0, min: 1, max: 1}",
+        "horizon_s=5",
+    ),
+    ("quickstart", "fleet.devices=50000", "horizon_s=3000", "fleet.allow_infeasible=true"),
+    ("quickstart", "fleet.devices=1", "horizon_s=1000000", "server.max_batch=1024"),
+    ("quickstart", "ranges.devices=[65536, 65536]", "horizon_s=10000"),
+    (
+        "quickstart",
+        "workload.output_tokens={median: 100000, sigma: 0, min: 1, max: 100000}",
+        "horizon_s=200000",
+    ),
+    ("quickstart", "classes.rates_tps=[0.001, 0.002, 0.003, 0.004]", "horizon_s=1000000"),
+    ("quickstart", "classes.allowance_s=1e300"),
+    ("quickstart", "workload.lead_s=100000"),
+    ("burst", "horizon_s=1000000", "fleet.devices=65536"),
+    (
+        "burst",
+        "horizon_s=1000000",
+        "classes.rates_tps=[0.001, 0.002, 0.003, 0.004]",
+        "server.kv_tokens=1000000",
+    ),
+    ("burst", "workload.concurrency=[[0, 0], [1, 65536], [2, 65536]]", "fleet.devices=65536"),
+    ("burst", "workload.scale=1000", "fleet.devices=65536"),
+    ("fleet-mix", "ranges.devices=[1, 65536]", "horizon_s=100000"),
+    ("city-5g", "fleet.devices=65536", "horizon_s=100000"),
+    ("memory-tight", "server.kv_tokens=100000000", "fleet.devices=65536", "horizon_s=100000"),
+)
+
+
+def heavy(rng: random.Random, folder: Path, prepared: Path) -> Input:
+    """A scenario that says nothing wrong and asks for more than a machine has."""
+    name, *changes = rng.choice(HEAVY)
+    program = ("--scenario", name, "--policy", rng.choice(POLICIES))
+    sets = (word for change in changes for word in ("--set", change))
+    return _evaluate("heavy", f"{name}: {', '.join(changes)}", *program, *sets)
+
+
 def _leaves(data: Any, path: str = "") -> list[str]:
     """Return the paths of all entries, as --set takes them."""
     pairs = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ()
@@ -353,9 +396,10 @@ SHARES: dict[Callable[[random.Random, Path, Path], Input], int] = {
     results: 15,
     controller: 25,
     asked: 45,
+    heavy: 10,
     command: 60,
 }
-"""Families, and how often each is taken among 560."""
+"""Families, and how often each is taken among 570."""
 
 
 def fill(number: int, seed: int, folder: Path, prepared: Path, only: str | None = None) -> Input:

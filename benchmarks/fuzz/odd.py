@@ -164,6 +164,8 @@ def mutated(data: Any, rng: random.Random) -> tuple[Any, str]:
         ways += [lambda: _repeat(holder, key, rng), lambda: _repeat(holder, key, rng)]
     if isinstance(value, int | float) and not isinstance(value, bool):
         ways += [lambda: _replace(holder, key, value * rng.choice((-1, 0, 1e-9, 1e9, 1e300)))] * 2
+        likely = type(value)(value * rng.choice((0.01, 0.1, 0.5, 2, 10, 100)))
+        ways += [lambda: _replace(holder, key, likely)] * 6
         ways += [
             lambda: _replace(holder, key, rng.choice((float(value), str(value), int(value), value + 1e-7)))
         ]
