@@ -28,7 +28,7 @@ from evaluate import (
     say,
     show,
 )
-from wisp_gym._parser import path_argument
+from wisp_gym._parser import path_argument, whole
 from wisp_gym.errors import InputError, told
 from wisp_gym.signals import endings, exit_code, importing, leave
 
@@ -52,21 +52,6 @@ RUN_OPTIONS = {
     "overwrite": "--overwrite",
 }
 """Options that say what a run is; a run that is resumed has them already."""
-
-
-def whole(least: int) -> type[int]:
-    """Return a converter for argparse that takes whole numbers from `least` on."""
-
-    def convert(text: str) -> int:
-        try:
-            value = int(text)
-        except ValueError:
-            value = least - 1
-        if not least <= value < 2**32:
-            raise argparse.ArgumentTypeError(f"{text!r} must be a whole number from {least} to {2**32 - 1}")
-        return value
-
-    return convert  # type: ignore[return-value]
 
 
 def parser() -> argparse.ArgumentParser:

@@ -73,7 +73,7 @@ def failed(name: str, what: str, error: BaseException) -> InputError:
         if Path(frame.filename).resolve() == file
     ]
     where = f" (line {lines[-1]})" if lines else ""
-    return InputError(f"{name}: {what} fails{where}: {said[:400]}; --debug shows the traceback")
+    return InputError(f"{name}: {what} fails: {said[:400]}{where}; --debug shows the traceback")
 
 
 def _defined_in(module: ModuleType, value: object) -> bool:

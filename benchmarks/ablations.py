@@ -20,6 +20,7 @@ from saturation import mean_rate_tps, most_throughput_tps
 
 from baselines import resolve
 from wisp_gym import scenario
+from wisp_gym._parser import OneLineParser, whole
 from wisp_gym.evaluation.statistics import Estimate, mean, paired_difference
 from wisp_gym.metrics import measure
 from wisp_gym.pipeline import Simulation
@@ -132,10 +133,8 @@ def lines_of(loads: dict[str, Any]) -> list[str]:
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--seeds", type=int, default=20, help="paired test worlds")
+    parser = OneLineParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=whole(1), default=20, help="paired test worlds")
     parser.add_argument("--reading", default="late=last", help="options of WISP's scheduler")
     parser.add_argument("--set", action="append", default=[], dest="overrides", metavar="KEY=VALUE")
     parser.add_argument("--write", action="store_true", help="put the table into docs/ablations.md")

@@ -25,6 +25,7 @@ from agents.callbacks import TrainingCurves
 from agents.elapsed_time import ElapsedTimeDiscount
 from agents.environment import make_environments
 from agents.settings import load_settings
+from wisp_gym._parser import OneLineParser, whole
 
 SCENARIO, OVERRIDES = "paper-qwen3-32b-a100", ("fleet.devices=128",)
 SETTINGS = (
@@ -73,13 +74,11 @@ def once(steps: int) -> dict[str, float]:
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = OneLineParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        "--steps", type=int, default=98_304, help="of each repeat, whole episodes of every copy"
+        "--steps", type=whole(1), default=98_304, help="of each repeat, whole episodes of every copy"
     )
-    parser.add_argument("--repeats", type=int, default=3, help="the median counts")
+    parser.add_argument("--repeats", type=whole(1), default=3, help="the median counts")
     options = parser.parse_args()
     once(4096)  # compile, and fit what is fitted once per scenario
     rows, loops = [], []

@@ -37,6 +37,7 @@ from stream_figures import (
 from stream_targets import WISP_FALSE_ACCEPT, Target, lengths, targets_of
 
 from wisp_gym import profiles
+from wisp_gym._parser import OneLineParser, whole
 from wisp_gym.errors import InputError
 from wisp_gym.profiles.load import path_of
 from wisp_gym.world.streams import CONFIDENCE, PARAMETERS
@@ -201,14 +202,14 @@ def write_block(path: Path, block: str) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Fit, or with `--generations 0` check the committed fit; print the table and a line of JSON."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = OneLineParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--profile", default="qwen3-0.6b-qwen3-32b", help="acceptance profile to fit")
     parser.add_argument(
-        "--generations", type=int, default=60, help="of the search; 0 checks the committed fit"
+        "--generations", type=whole(0), default=60, help="of the search; 0 checks the committed fit"
     )
-    parser.add_argument("--sessions", type=int, default=400, help="streams that each candidate is judged by")
+    parser.add_argument(
+        "--sessions", type=whole(1), default=400, help="streams that each candidate is judged by"
+    )
     parser.add_argument("--write", action="store_true", help="write the fit into the profile's file")
     options = parser.parse_args(arguments)
     try:

@@ -26,6 +26,7 @@ from page import fill
 
 from baselines import candidates, resolve
 from wisp_gym import evaluation, scenario
+from wisp_gym._parser import OneLineParser, whole
 from wisp_gym.evaluation.fleets import fleet_kinds
 from wisp_gym.evaluation.statistics import Estimate, student_quantile
 from wisp_gym.metrics import measure
@@ -194,11 +195,9 @@ def lines_of(result: dict[str, Any]) -> list[str]:
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--seeds", type=int, default=10, help="test worlds of every load")
-    parser.add_argument("--jobs", type=int, default=1, help="processes, for the capacity")
+    parser = OneLineParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=whole(1), default=10, help="test worlds of every load")
+    parser.add_argument("--jobs", type=whole(1), default=1, help="processes, for the capacity")
     parser.add_argument("--out", type=Path, default=Path("results/controller-alone"), help="capacity's rows")
     parser.add_argument("--write", action="store_true", help="put the table into docs/predictor.md")
     parser.add_argument("--set", action="append", default=[], dest="overrides", metavar="KEY=VALUE")

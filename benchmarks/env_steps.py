@@ -25,6 +25,7 @@ import numpy as np
 from machine import python_loop_s
 
 import wisp_gym  # noqa: F401  registers the ids
+from wisp_gym._parser import OneLineParser, whole
 from wisp_gym.envs import wisp_action
 from wisp_gym.envs.action import SIZES
 
@@ -93,12 +94,10 @@ def vector_rates(kind: str, episodes: int) -> tuple[float, float]:
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--repeats", type=int, default=3, help="the median counts")
+    parser = OneLineParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--repeats", type=whole(1), default=3, help="the median counts")
     parser.add_argument(
-        "--episodes", type=int, default=1, help="of each copy of the vector; 8 times that alone"
+        "--episodes", type=whole(1), default=1, help="of each copy of the vector; 8 times that alone"
     )
     options = parser.parse_args()
     scalar_rates("wisp", 1)  # compile, and fit what is fitted once per scenario
@@ -113,9 +112,9 @@ def main() -> None:
             for _ in range(options.repeats):
                 loops.append(python_loop_s())
                 rates.append(rate(kind, episodes))
-            alone, whole = (round(statistics.median(column)) for column in zip(*rates, strict=True))
-            result[f"{name}_{kind}"] = {"steps_per_s": alone, "with_beginnings_per_s": whole}
-            print(f"{name:10s} {kind:7s} {alone:>9,} steps/s  {whole:>9,} with the episodes' beginnings")
+            alone, all_of_it = (round(statistics.median(column)) for column in zip(*rates, strict=True))
+            result[f"{name}_{kind}"] = {"steps_per_s": alone, "with_beginnings_per_s": all_of_it}
+            print(f"{name:10s} {kind:7s} {alone:>9,} steps/s  {all_of_it:>9,} with the episodes' beginnings")
     result["python_loop_s"] = round(statistics.median(loops), 4)
     print(json.dumps(result))
 

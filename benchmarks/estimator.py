@@ -27,6 +27,7 @@ from saturation import mean_rate_tps, most_throughput_tps
 
 from baselines import resolve
 from wisp_gym import profiles, scenario
+from wisp_gym._parser import OneLineParser, whole
 from wisp_gym.estimation import (
     Batches,
     Errors,
@@ -194,10 +195,8 @@ def alternatives(results: dict[int, dict[str, dict[str, Errors]]]) -> list[str]:
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--seeds", type=int, default=2, help="test worlds per load and scheduler")
+    parser = OneLineParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=whole(1), default=2, help="test worlds per load and scheduler")
     parser.add_argument("--servers", nargs="+", default=profiles.names("server"), metavar="NAME")
     parser.add_argument("--write", action="store_true", help="put the tables into docs/estimator.md")
     options = parser.parse_args()

@@ -32,6 +32,7 @@ from agents.files import MODEL_RECORD
 from agents.model_file import read
 from baselines import candidates, resolve
 from wisp_gym import evaluation, scenario
+from wisp_gym._parser import OneLineParser, whole
 from wisp_gym.envs import AgentScheduler
 from wisp_gym.envs.constant import action_name
 from wisp_gym.evaluation.bounds import find_bounds
@@ -198,12 +199,10 @@ def holds(result: dict[str, Any]) -> bool:
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = OneLineParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", nargs="+", type=Path, help="folders of trained agents")
-    parser.add_argument("--worlds", type=int, default=20, help="test worlds at each load")
-    parser.add_argument("--capacity-worlds", type=int, default=20, help="test worlds of the capacity")
+    parser.add_argument("--worlds", type=whole(1), default=20, help="test worlds at each load")
+    parser.add_argument("--capacity-worlds", type=whole(1), default=20, help="test worlds of the capacity")
     parser.add_argument(
         "--out", type=Path, default=Path("results/fleet-mix-agents"), help="folder of the files"
     )

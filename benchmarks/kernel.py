@@ -17,6 +17,7 @@ import time
 from machine import python_loop_s
 
 from wisp_gym import scenario
+from wisp_gym._parser import OneLineParser, whole
 from wisp_gym.pipeline import DrafterRule, Policy, SchedulerRule, Simulation
 from wisp_gym.world import draw_world, world_seed
 
@@ -39,10 +40,10 @@ def once(devices: int, seed: int) -> dict[str, float]:
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    parser = OneLineParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "--repeats", type=whole(1), default=5, help="worlds per fleet size; the median counts"
     )
-    parser.add_argument("--repeats", type=int, default=5, help="worlds per fleet size; the median counts")
     repeats = parser.parse_args().repeats
     rounds_per_s, dispatches_per_s, rounds_per_dispatch, loops = {}, {}, {}, []
     for devices in SIZES:

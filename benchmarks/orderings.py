@@ -16,6 +16,7 @@ import numpy as np
 
 from baselines import resolve
 from wisp_gym import scenario
+from wisp_gym._parser import OneLineParser, whole
 from wisp_gym.metrics import measure
 from wisp_gym.pipeline import Simulation
 from wisp_gym.world import draw_world, world_seed
@@ -34,10 +35,8 @@ def mean_metric(policy: str, devices: int, seeds: int, name: str) -> float:
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--seeds", type=int, default=10, help="test worlds per cell")
+    parser = OneLineParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=whole(1), default=10, help="test worlds per cell")
     seeds = parser.parse_args().seeds
     result: dict[str, dict[str, float]] = {}
     print(f"{'':12s}  attainment at 30  attainment at 60  throughput at {SATURATED}, tok/s")

@@ -24,6 +24,7 @@ import numpy as np  # noqa: E402
 from baselines import resolve  # noqa: E402
 from benchmarks.paper.targets import CAPACITY_DEVICES, SYSTEMS  # noqa: E402
 from wisp_gym import scenario  # noqa: E402
+from wisp_gym._parser import OneLineParser, whole  # noqa: E402
 from wisp_gym.errors import InputError  # noqa: E402
 from wisp_gym.metrics import measure  # noqa: E402
 from wisp_gym.pipeline import Simulation  # noqa: E402
@@ -64,11 +65,9 @@ def capacity(policy: str, group: int, guess: int, overrides: list[str], seeds: i
 
 def main() -> int:
     """Measure, print, and return the exit code."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = OneLineParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides")
-    parser.add_argument("--seeds", type=int, default=2, help="training worlds")
+    parser.add_argument("--seeds", type=whole(1), default=2, help="training worlds")
     for system in SYSTEMS:
         parser.add_argument(f"--{system}", default=system, metavar="POLICY", help=f"instead of {system}")
     options = parser.parse_args()

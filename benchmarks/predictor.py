@@ -35,6 +35,7 @@ from agents.predictor.fit import WISP_POINT, tokens_of
 from agents.predictor.tokens import ACCEPTED, AFTER_IT, FIRST_REJECTED, Tokens
 from agents.predictor.training import Settings
 from wisp_gym import profiles
+from wisp_gym._parser import OneLineParser
 from wisp_gym.evaluation.statistics import student_quantile
 
 PAPER_POINT = (0.801, 0.425)
@@ -169,9 +170,7 @@ def print_models(figures: dict[str, dict[str, list[float]]]) -> None:
 
 def main() -> None:
     """Measure, draw and print."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = OneLineParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pair", default="qwen3-0.6b-qwen3-32b", help="acceptance profile")
     parser.add_argument("--plot", type=Path, help="PNG file to draw")
     options = parser.parse_args()

@@ -33,6 +33,7 @@ from saturation import mean_rate_tps, most_throughput_tps
 from baselines import resolve
 from baselines.settings import DEADLINE_READINGS, EXPECTED_READINGS, LATE_READINGS, SAFETY_MARGIN_S, WISP_LATE
 from wisp_gym import scenario
+from wisp_gym._parser import OneLineParser, whole
 from wisp_gym.evaluation.statistics import paired_difference
 from wisp_gym.metrics import measure
 from wisp_gym.pipeline import Simulation
@@ -317,13 +318,11 @@ def parts(options: argparse.Namespace, result: dict[str, Any]) -> dict[str, list
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--seeds", type=int, default=24, help="paired test worlds of the readings")
-    parser.add_argument("--margin-seeds", type=int, default=8, help="of the margins")
-    parser.add_argument("--scale-seeds", type=int, default=24, help="of the scales")
-    parser.add_argument("--answer-seeds", type=int, default=8, help="training worlds of the answers")
+    parser = OneLineParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=whole(1), default=24, help="paired test worlds of the readings")
+    parser.add_argument("--margin-seeds", type=whole(1), default=8, help="of the margins")
+    parser.add_argument("--scale-seeds", type=whole(1), default=24, help="of the scales")
+    parser.add_argument("--answer-seeds", type=whole(1), default=8, help="training worlds of the answers")
     parser.add_argument("--set", action="append", default=[], dest="overrides", metavar="KEY=VALUE")
     parser.add_argument("--only", choices=PARTS, help="one part of it")
     parser.add_argument("--write", action="store_true", help="put the tables into docs/scheduler-alone.md")

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from baselines import candidates, names, resolve, settings
+from baselines.guard import GuardedDrafter
 from wisp_gym.errors import InputError
 from wisp_gym.pipeline import DrafterRule, Policy, SchedulerRule
 
@@ -237,7 +238,8 @@ def test_wrong_names_are_one_line(name: str, told: str) -> None:
 
 def test_own_controllers(own: str) -> None:
     policy = resolve(f"{own}:Halves+{own}:Halves")
-    assert type(policy.drafter).__name__ == "Halves"
+    assert isinstance(policy.drafter, GuardedDrafter)
+    assert type(policy.drafter.controller).__name__ == "Halves"
     assert not isinstance(policy.scheduler, SchedulerRule)
     assert policy.scheduler is not resolve(f"predictor+{own}:Halves").scheduler
 

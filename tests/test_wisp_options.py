@@ -64,7 +64,7 @@ def test_a_name_spells_what_is_not_the_default() -> None:
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ("margin=-1", "wisp:margin:-1: '-1' must be a number from 0 to 60"),
+        ("margin=-1", "wisp:margin=-1: '-1' must be a number from 0 to 60"),
         ("margin=nan", "must be a number from 0 to 60"),
         ("margin=", "must be a number"),
         ("expected=device", "unknown wisp:expected 'device'"),

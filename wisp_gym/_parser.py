@@ -1,11 +1,11 @@
-"""A command line whose errors are one line, and which takes no option twice."""
+"""A command line whose errors are one line, and which loses none of the values that it is given."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
@@ -18,8 +18,8 @@ INPUT_ERROR = 2
 class OneLineParser(argparse.ArgumentParser):
     """A parser whose errors are one line, like every other input error.
 
-    It refuses what argparse would pass over: an option with a value that is given twice, of which only the
-    last would count, and words that are not text.
+    It refuses what argparse would pass over: a list that is given twice, of which only the last would count,
+    and words that are not text.
     """
 
     def error(self, message: str) -> NoReturn:
@@ -38,16 +38,12 @@ class OneLineParser(argparse.ArgumentParser):
         return super().parse_known_args(words, namespace)
 
     def _check_once(self, words: Sequence[str]) -> None:
-        """Refuse an option that is given twice, unless its values add up."""
+        """Refuse a list of values that is given twice; of a single value the last counts."""
         given = [word.partition("=")[0] for word in words if word.startswith("--")]
         for action in self._actions:
-            if isinstance(action, argparse._AppendAction) or action.nargs == 0:
-                continue
-            if sum(given.count(option) for option in action.option_strings) > 1:
-                once = (
-                    "its values follow one another" if action.nargs == "+" else "the last alone would count"
-                )
-                self.error(f"argument {'/'.join(action.option_strings)}: given twice; {once}")
+            name = "/".join(action.option_strings)
+            if action.nargs == "+" and sum(given.count(option) for option in action.option_strings) > 1:
+                self.error(f"argument {name}: given twice; its values follow one another")
 
 
 def _is_text(word: str) -> bool:
@@ -63,6 +59,20 @@ def path_argument(text: str) -> Path:
     if not text.strip():
         raise argparse.ArgumentTypeError(f"{text!r} must be a path, '.' for the current folder")
     return Path(text)
+
+
+def whole(least: int) -> Callable[[str], int]:
+    """Return a converter for argparse that takes whole numbers from `least` to 2^32 - 1."""
+
+    def convert(text: str) -> int:
+        value = int(text) if text.isascii() and text.isdigit() and len(text) < 11 else -1
+        if not least <= value < 2**32:
+            raise argparse.ArgumentTypeError(
+                f"{text[:40]!r} must be a whole number from {least} to {2**32 - 1}"
+            )
+        return value
+
+    return convert
 
 
 def complain(error: InputError, debug: bool = False) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import random
 import shutil
@@ -10,22 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import safetensors.numpy
-
 from benchmarks.fuzz import bases, python_answers, words
-from benchmarks.fuzz.odd import (
-    TEXTS,
-    Raw,
-    as_text,
-    mutated,
-    odd_value,
-    short,
-    spoil,
-    spoil_bytes,
-    spoil_table,
-)
+from benchmarks.fuzz.damage import spoil, spoil_bytes, spoil_table
+from benchmarks.fuzz.odd import TEXTS, Raw, as_text, odd_value, short
 from benchmarks.fuzz.trials import Input
+from benchmarks.fuzz.weights import spoil_checkpoint, spoil_weights
 
 POLICIES = (
     "wisp",
@@ -82,6 +70,49 @@ def override(rng: random.Random, folder: Path, prepared: Path) -> Input:
     return _evaluate("override", short(change), *program)
 
 
+HEAVY = (
+    ("quickstart", "fleet.devices=65536", "horizon_s=1000000"),
+    ("quickstart", "fleet.devices=65536", "horizon_s=100000", "workload.think_s.max=0.2"),
+    (
+        "quickstart",
+        "fleet.devices=65536",
+        "workload.output_tokens={median: 1, sigma: 0, min: 1, max: 1}",
+        "horizon_s=5",
+    ),
+    ("quickstart", "fleet.devices=50000", "horizon_s=3000", "fleet.allow_infeasible=true"),
+    ("quickstart", "fleet.devices=1", "horizon_s=1000000", "server.max_batch=1024"),
+    ("quickstart", "ranges.devices=[65536, 65536]", "horizon_s=10000"),
+    (
+        "quickstart",
+        "workload.output_tokens={median: 100000, sigma: 0, min: 1, max: 100000}",
+        "horizon_s=200000",
+    ),
+    ("quickstart", "classes.rates_tps=[0.001, 0.002, 0.003, 0.004]", "horizon_s=1000000"),
+    ("quickstart", "classes.allowance_s=1e300"),
+    ("quickstart", "workload.lead_s=100000"),
+    ("burst", "horizon_s=1000000", "fleet.devices=65536"),
+    (
+        "burst",
+        "horizon_s=1000000",
+        "classes.rates_tps=[0.001, 0.002, 0.003, 0.004]",
+        "server.kv_tokens=1000000",
+    ),
+    ("burst", "workload.concurrency=[[0, 0], [1, 65536], [2, 65536]]", "fleet.devices=65536"),
+    ("burst", "workload.scale=1000", "fleet.devices=65536"),
+    ("fleet-mix", "ranges.devices=[1, 65536]", "horizon_s=100000"),
+    ("city-5g", "fleet.devices=65536", "horizon_s=100000"),
+    ("memory-tight", "server.kv_tokens=100000000", "fleet.devices=65536", "horizon_s=100000"),
+)
+
+
+def heavy(rng: random.Random, folder: Path, prepared: Path) -> Input:
+    """A scenario that says nothing wrong and asks for more than a machine has."""
+    name, *changes = rng.choice(HEAVY)
+    program = ("--scenario", name, "--policy", rng.choice(POLICIES))
+    sets = (word for change in changes for word in ("--set", change))
+    return _evaluate("heavy", f"{name}: {', '.join(changes)}", *program, *sets)
+
+
 def _leaves(data: Any, path: str = "") -> list[str]:
     """Return the paths of all entries, as --set takes them."""
     pairs = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ()
@@ -110,69 +141,9 @@ def predictor(rng: random.Random, folder: Path, prepared: Path) -> Input:
         (folder / "mine.safetensors").write_bytes(weights)
         what = spoil(folder / "mine.json", record, "json", rng)
     else:
-        what = _spoil_weights(folder / "mine.safetensors", folder / "mine.json", weights, record, rng)
+        what = spoil_weights(folder / "mine.safetensors", folder / "mine.json", weights, record, rng)
     change = ("--set", "acceptance.profile=./pair.yaml")
     return _evaluate("predictor", what, "--policy", rng.choice(("wisp", "predictor+edf")), *WORLD, *change)
-
-
-def _spoil_weights(
-    path: Path, record_path: Path, weights: bytes, record: dict[str, Any], rng: random.Random
-) -> str:
-    """Write damaged weights and a record that has their hash in half of the cases; return what is wrong."""
-    chance = rng.random()
-    if chance < 0.5:
-        what = spoil_bytes(path, weights, rng)
-    else:
-        content, what = _odd_tensors(weights, rng)
-        path.write_bytes(content)
-    if path.is_file() and not path.is_symlink() and path.stat().st_size < 1 << 24 and rng.random() < 0.8:
-        record = record | {"weights_sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
-        what += ", its hash in the record"
-    record_path.write_bytes(as_text(record, "json"))
-    return f"{path.name}: {what}"
-
-
-def _odd_tensors(weights: bytes, rng: random.Random) -> tuple[bytes, str]:
-    """Return weights that are a safetensors file, yet not what they should be, and what is wrong."""
-    tensors = safetensors.numpy.load(weights)
-    name = rng.choice(list(tensors))
-    tensor = tensors[name]
-
-    def header(change: dict[str, Any]) -> bytes:
-        size = int.from_bytes(weights[:8], "little")
-        fields = json.loads(weights[8 : 8 + size])
-        fields[name] |= change
-        text = json.dumps(fields).encode()
-        return len(text).to_bytes(8, "little") + text + weights[8 + size :]
-
-    deep = b'{"a":' * 10_000 + b"1" + b"}" * 10_000
-    ways: dict[str, Callable[[], bytes]] = {
-        f"{name} is gone": lambda: safetensors.numpy.save({k: v for k, v in tensors.items() if k != name}),
-        f"{name} holds nan": lambda: safetensors.numpy.save(tensors | {name: tensor * np.float32("nan")}),
-        f"{name} holds infinity": lambda: safetensors.numpy.save(
-            tensors | {name: tensor + np.float32("inf")}
-        ),
-        f"{name} is huge": lambda: safetensors.numpy.save(tensors | {name: tensor + np.float32(3e38)}),
-        f"{name} is double": lambda: safetensors.numpy.save(tensors | {name: tensor.astype(np.float64)}),
-        f"{name} is whole": lambda: safetensors.numpy.save(tensors | {name: tensor.astype(np.int64)}),
-        f"{name} is truth": lambda: safetensors.numpy.save(tensors | {name: tensor.astype(bool)}),
-        f"{name} is flat": lambda: safetensors.numpy.save(tensors | {name: tensor.reshape(-1)}),
-        f"{name} is empty": lambda: safetensors.numpy.save(tensors | {name: tensor.reshape(-1)[:0]}),
-        "one more tensor": lambda: safetensors.numpy.save(tensors | {"more": tensor}),
-        "no tensors": lambda: safetensors.numpy.save({}),
-        f"{name} says it is BF16": lambda: header({"dtype": "BF16", "shape": [2 * tensor.size]}),
-        f"{name} says it is F8_E4M3": lambda: header({"dtype": "F8_E4M3", "shape": [4 * tensor.size]}),
-        f"{name} says it is F99": lambda: header({"dtype": "F99"}),
-        f"{name} says it is large": lambda: header({"shape": [2**62, 4]}),
-        f"{name} lies elsewhere": lambda: header({"data_offsets": [0, 2**40]}),
-        f"{name} has a negative shape": lambda: header({"shape": [-1]}),
-        "a header of 2**63 bytes": lambda: (2**63).to_bytes(8, "little") + weights[8:],
-        "a header of 99 MB": lambda: (99_000_000).to_bytes(8, "little") + weights[8:],
-        "a deep header": lambda: len(deep).to_bytes(8, "little") + deep,
-        "an empty header": lambda: (0).to_bytes(8, "little"),
-    }
-    what = rng.choice(list(ways))
-    return ways[what](), what
 
 
 def estimator(rng: random.Random, folder: Path, prepared: Path) -> Input:
@@ -236,7 +207,7 @@ def model(rng: random.Random, folder: Path, prepared: Path) -> Input:
         (mine / "model.safetensors").write_bytes(weights)
         what = spoil(mine / "model.json", record, "json", rng)
     else:
-        what = _spoil_weights(mine / "model.safetensors", mine / "model.json", weights, record, rng)
+        what = spoil_weights(mine / "model.safetensors", mine / "model.json", weights, record, rng)
     path = rng.choice(("mine", "./mine/", "mine/model.json", "mine/model.safetensors"))
     return _evaluate("model", what, "--policy", "wisp", path, *WORLD)
 
@@ -257,28 +228,8 @@ def run(rng: random.Random, folder: Path, prepared: Path) -> Input:
         shutil.rmtree(path)
         what = spoil_bytes(path, b"", rng)
     else:
-        what = _spoil_checkpoint(path, rng)
+        what = spoil_checkpoint(path, rng)
     return Input("run", what, "train", ("--resume", "mine", "--validation-seeds", "0"))
-
-
-def _spoil_checkpoint(path: Path, rng: random.Random) -> str:
-    """Damage a checkpoint, most often in its header's JSON, and return what is wrong."""
-    content = path.read_bytes()
-    path.unlink()
-    if rng.random() < 0.3:
-        return spoil_bytes(path, content, rng)
-    size = int.from_bytes(content[:8], "little")
-    header = json.loads(content[8 : 8 + size])
-    if rng.random() < 0.6:
-        inner, what = mutated(json.loads(header["__metadata__"]["checkpoint"]), rng)
-        header["__metadata__"]["checkpoint"] = as_text(inner, "json").decode("utf-8", "replace")
-    else:
-        name = rng.choice([name for name in header if name != "__metadata__"])
-        entry, what = header.pop(name), f"{name} renamed"
-        header[f"{name}x"] = entry
-    text = json.dumps(header).encode()
-    path.write_bytes(len(text).to_bytes(8, "little") + text + content[8 + size :])
-    return f"{path.name}: {what}"
 
 
 def results(rng: random.Random, folder: Path, prepared: Path) -> Input:
@@ -353,9 +304,10 @@ SHARES: dict[Callable[[random.Random, Path, Path], Input], int] = {
     results: 15,
     controller: 25,
     asked: 45,
+    heavy: 10,
     command: 60,
 }
-"""Families, and how often each is taken among 560."""
+"""Families, and how often each is taken among 570."""
 
 
 def fill(number: int, seed: int, folder: Path, prepared: Path, only: str | None = None) -> Input:

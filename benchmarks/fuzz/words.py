@@ -171,6 +171,15 @@ def odd_output(rng: random.Random, folder: Path) -> tuple[str, str]:
     return elsewhere.get(what, "out"), f"--out is {what}"
 
 
+def _with(words: list[str], option: str, value: str) -> tuple[str, ...]:
+    """Return a command line in which an option has another value, in place of the one that it has."""
+    words = list(words)
+    if option in words:
+        at = words.index(option)
+        del words[at : at + 2]
+    return (*words, f"{option}={value}")
+
+
 def odd_command(rng: random.Random, folder: Path, prepared: Path) -> Input:
     """Return a command line with one thing wrong, of one of the programs."""
     made = rng.choices((_evaluate, _train, _estimation, _predictor), (6, 3, 1, 1))[0]
@@ -222,13 +231,7 @@ def _evaluate(rng: random.Random, folder: Path) -> tuple[str, tuple[str, ...], s
     if chance < 0.4:
         return "evaluate", ("--policy", name, *good[2:]), f"--policy {name[:60]!r}"
     if chance < 0.5:
-        return (
-            "evaluate",
-            (*good, "--seeds", seeds)
-            if rng.random() < 0.5
-            else ("--policy", "wisp", "--seeds", seeds, *WORLD, "--out", "out"),
-            f"--seeds {seeds[:30]!r}",
-        )
+        return "evaluate", _with(good, "--seeds", seeds), f"--seeds {seeds[:30]!r}"
     if chance < 0.65:
         out, what = odd_output(rng, folder)
         return "evaluate", (*good[:-1], out), what
@@ -237,7 +240,7 @@ def _evaluate(rng: random.Random, folder: Path) -> tuple[str, tuple[str, ...], s
         return "evaluate", (*good, *more), what
     if chance < 0.9:
         option = rng.choice(("--devices", "--horizon"))
-        return "evaluate", (*good, option, number), f"{option} {number[:20]!r}"
+        return "evaluate", _with(good, option, number), f"{option} {number[:20]!r}"
     words, what = _changed(good, rng)
     return "evaluate", tuple(words), what
 
@@ -251,7 +254,7 @@ def _train(rng: random.Random, folder: Path) -> tuple[str, tuple[str, ...], str]
         option = rng.choice(
             ("--timesteps", "--envs", "--seed", "--seeds", "--validation-seeds", "--agent", "--scenario")
         )
-        return "train", (*good, f"{option}={number}"), f"{option} {number[:20]!r}"
+        return "train", _with(good, option, number), f"{option} {number[:20]!r}"
     if chance < 0.7:
         out, what = odd_output(rng, folder)
         return "train", (*good[:-1], out), what
@@ -280,7 +283,7 @@ def _predictor(rng: random.Random, folder: Path) -> tuple[str, tuple[str, ...], 
             rng.choice(("--streams", "--length", "--units", "--k", "--seed")),
             rng.choice(NUMBERS),
         )
-        return "predictor", (*good, f"{option}={number}"), f"{option} {number[:20]!r}"
+        return "predictor", _with(good, option, number), f"{option} {number[:20]!r}"
     if chance < 0.8:
         out, what = odd_output(rng, folder)
         return "predictor", (*good[:-1], out), what

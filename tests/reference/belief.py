@@ -6,8 +6,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from reference.parts import Device, Session
 
+from reference.parts import Device, Session
 from wisp_gym.pipeline.scores import stream_law
 from wisp_gym.rules import bayes
 

@@ -8,14 +8,13 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
 from reference.measures import Measures
 from reference.simulator import Simulator
-
 from wisp_gym.metrics import measure
 from wisp_gym.pipeline import Policy, Simulation
 from wisp_gym.pipeline.log import KINDS
 from wisp_gym.world import World
-
 
 LAST_BITS = 1e-12
 """Relative; for sums of floats whose order of addition nothing defines."""

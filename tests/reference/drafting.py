@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from reference.belief import Beliefs
 from reference.draws import CAUSE_POLICY, address, bits
 from reference.parts import Device, Request, Round, Session
-
 from wisp_gym.pipeline.scores import compiled_scores
 
 if TYPE_CHECKING:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from reference.draws import CAUSE_SERVER, address, bits, cell
 from reference.ordering import Ordering
 from reference.parts import NEVER, Device, Request, Session
-
 from wisp_gym.pipeline.log import (
     LOG_EVICT,
     LOG_MEMBER,

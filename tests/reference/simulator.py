@@ -6,12 +6,11 @@ import heapq
 from typing import Any
 
 from reference.books import Books
-from reference.draws import CAUSE_NETWORK, address, link_cell
 from reference.drafting import Drafting
+from reference.draws import CAUSE_NETWORK, address, link_cell
 from reference.parts import NEVER, Device, Request, Round, Session
 from reference.server import Server
 from reference.waiting import Waiting
-
 from wisp_gym.pipeline.log import (
     LOG_DELIVER,
     LOG_DRAFT,

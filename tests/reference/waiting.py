@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from reference.parts import NEVER, Device, Request, Session
-
 from wisp_gym.pipeline.log import LOG_AHEAD, LOG_RETRY
 
 if TYPE_CHECKING:

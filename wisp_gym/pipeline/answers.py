@@ -87,8 +87,8 @@ def check_picks(value: Any, waiting: int, who: str = "Scheduler") -> npt.NDArray
     return picks.astype(np.int64)
 
 
-MOST_WAITS = 100_000
-WAITS_WITHIN_NS = 10_000_000
+MOST_WAITS = 20_000
+WAITS_WITHIN_NS = 2_000_000
 
 
 class Waits:

@@ -91,9 +91,9 @@ class PredictorRecord(Checked):
         if any(b > a for a, b in pairwise(self.thresholds)):
             raise ValueError("thresholds must not increase with recall")
         if not all(1e-6 <= scale <= 1e6 for scale in self.scale):
-            raise ValueError("scale must lie in 1e-6..1e6")
+            raise ValueError("scale must be above 0, 1e-6 to 1e6")
         if not all(abs(mean) <= 1e6 for mean in self.mean):
-            raise ValueError("mean must lie in -1e6..1e6")
+            raise ValueError("mean must be -1e6 to 1e6")
         return self
 
 
