@@ -99,17 +99,25 @@ class Measures:
     def outcome(self, session: Session) -> dict[str, int]:
         """As `wisp_gym.pipeline.state.OUTCOME`."""
         if not session.started:
-            return dict(start_ns=-1, first_ns=-1, last_ns=-1, delivered=0, settled=0, on_time=0, finished=0)
+            return {
+                "start_ns": -1,
+                "first_ns": -1,
+                "last_ns": -1,
+                "delivered": 0,
+                "settled": 0,
+                "on_time": 0,
+                "finished": 0,
+            }
         times, due = session.delivered_at, self.due(session, self.end_ns)
-        return dict(
-            start_ns=session.start_ns,
-            first_ns=times[0] if times else -1,
-            last_ns=times[-1] if times else -1,
-            delivered=len(times),
-            settled=len(due),
-            on_time=sum(good for _, good in due),
-            finished=int(self.finished(session)),
-        )
+        return {
+            "start_ns": session.start_ns,
+            "first_ns": times[0] if times else -1,
+            "last_ns": times[-1] if times else -1,
+            "delivered": len(times),
+            "settled": len(due),
+            "on_time": sum(good for _, good in due),
+            "finished": int(self.finished(session)),
+        }
 
     # --- metrics
 
