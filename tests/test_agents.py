@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from agents import callbacks, learners, model_file, training
 from agents.boundary import Boundary
-from agents.files import check_folder, clear
+from agents.files import check_folder, cleared
 from agents.progress import Interrupt
 from agents.settings import load_settings
 from agents.spaces import Spaces
@@ -308,10 +308,12 @@ def test_a_folder_with_a_run_is_not_taken(tmp_path: Path) -> None:
     assert not (tmp_path / "new").exists()
     (tmp_path / "model.json").touch()
     (tmp_path / "tensorboard").mkdir()
+    (tmp_path / "checkpoint.safetensors").touch()
     with pytest.raises(InputError, match="--overwrite"):
         check_folder(tmp_path, overwrite=False)
     check_folder(tmp_path, overwrite=True)
-    clear(tmp_path)
+    with cleared(tmp_path):
+        assert not (tmp_path / "checkpoint.safetensors").exists()  # before the new run.json is written
     assert [path.name for path in tmp_path.iterdir()] == ["model.json"]
 
 

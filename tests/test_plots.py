@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -48,8 +49,11 @@ def row(policy: str, seed: int, devices: int, fleet: str | None = None) -> dict[
 
 
 def manifest(folder: Path) -> None:
+    """Seal the files that are there."""
     scenario = {"classes": {"rates_tps": [2.0, 4.0, 6.0, 8.0]}}
-    (folder / "manifest.json").write_text(json.dumps({"scenario": scenario}))
+    sources = [path for path in folder.iterdir() if path.is_file() and path.name != "manifest.json"]
+    hashes = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sources}
+    (folder / "manifest.json").write_text(json.dumps({"scenario": scenario, "sha256": hashes}))
 
 
 @pytest.fixture
@@ -162,6 +166,7 @@ def test_classes_without_devices_have_no_panel(capacity: Path) -> None:
     frame = pd.read_csv(capacity / "capacity.csv")
     frame[frame["fleet"] == "8 tok/s"].to_csv(capacity / "loads.csv", index=False)
     (capacity / "capacity.csv").unlink()
+    manifest(capacity)
     (results,) = read_results(capacity)
     assert results.classes() == [(4, "8 tok/s")]
     assert "load-class-attainment" not in plots.figures(capacity)

@@ -36,7 +36,7 @@ class CodeFile(_Plain):  # type: ignore[misc]
             self._save_data(name, data)
             self._save_index(overloads | {key: name})
         except OSError as error:
-            tell_once(f"compiled code cannot be kept in {self._cache_path} ({error.strerror or error})")
+            tell_once(error.strerror or str(error))
 
     def load(self, key: Any) -> Any:
         """Return kept machine code; None where there is none that can be read.
@@ -68,6 +68,6 @@ _UNREADABLE = (OSError, EOFError, pickle.UnpicklingError, ValueError, TypeError,
 def tell_once(why: str) -> None:
     """Say on standard error that code has to be compiled again next time, once for every reason.
 
-    :param why: what cannot be done
+    :param why: what hinders
     """
-    print(f"note: {why}: it is compiled anew in every process", file=sys.stderr)
+    print(f"note: compiled code cannot be kept ({why}); every process compiles it anew", file=sys.stderr)

@@ -46,7 +46,7 @@ def _compile(function: Function, counts_references: bool) -> Function:
     except RuntimeError as error:
         if "cannot cache" not in str(error):
             raise
-        tell_once("no folder can be written to that compiled code could be kept in")
+        tell_once("no folder for it can be written to")
         options["cache"] = False
         dispatcher = numba.njit(**options)(function)
     if options["cache"]:
