@@ -229,11 +229,11 @@ def test_an_empty_log_is_a_run_in_which_nothing_happened() -> None:
 def test_a_sink_gets_what_the_log_would_hold() -> None:
     """Through several times when room runs short, and nothing is kept."""
     world, found = draw(TIGHT), []
-    sim = Simulation(world, POLICIES["centralized"](), log_sink=lambda rows: found.append(rows.copy())).run()
+    sim = Simulation(world, POLICIES["random-retry"](), log_sink=lambda rows: found.append(rows.copy())).run()
     assert len(found) > 0
     sim.hand_over()
     assert len(sim.events) == 0
-    logged = run(world, POLICIES["centralized"]())
+    logged = run(world, POLICIES["random-retry"]())
     np.testing.assert_array_equal(np.concatenate(found), logged.events)
     assert len(sim.state.log) < len(logged.state.log)
     assert_same_metrics(measure(sim), measure(logged))

@@ -151,11 +151,13 @@ def _read_csv(content: bytes) -> Rows:
     """Return the rows of a CSV file."""
     import pandas as pd
 
-    types: dict[str, Any] = dict.fromkeys(COLUMNS, "int64") | {"kind": "str"}
+    types: dict[str, Any] = dict.fromkeys(COLUMNS, "int64") | {"kind": "category"}
     frame = pd.read_csv(io.BytesIO(content), dtype=types, encoding="utf-8")
     if tuple(frame.columns) != COLUMNS:
         raise ValueError(f"columns must be {', '.join(COLUMNS)}")
-    return _rows({name: frame[name].to_numpy() for name in COLUMNS})
+    kind = frame["kind"].cat
+    columns = {name: kind.codes if name == "kind" else frame[name] for name in COLUMNS}
+    return _rows({name: column.to_numpy() for name, column in columns.items()}, list(kind.categories))
 
 
 def _read_parquet(content: bytes) -> Rows:
@@ -164,27 +166,33 @@ def _read_parquet(content: bytes) -> Rows:
     import pyarrow.parquet as pq
 
     try:
-        table = pq.read_table(pa.BufferReader(content))
+        table = pq.read_table(pa.BufferReader(content), read_dictionary=["kind"])
     except pa.ArrowException as error:
         raise ValueError(str(error)) from None
     if tuple(table.column_names) != COLUMNS or any(column.null_count for column in table.columns):
         raise ValueError(f"columns must be {', '.join(COLUMNS)}, without nulls")
-    return _rows({name: table.column(name).to_numpy() for name in COLUMNS})
+    kind = table.column("kind").combine_chunks()
+    if not isinstance(kind, pa.DictionaryArray):
+        raise ValueError("kind must be text")
+    columns = {name: kind.indices if name == "kind" else table.column(name) for name in COLUMNS}
+    return _rows({name: column.to_numpy() for name, column in columns.items()}, kind.dictionary.to_pylist())
 
 
-def _rows(columns: dict[str, npt.NDArray[Any]]) -> Rows:
-    """Return a file's columns as rows with the kinds by number.
+def _rows(columns: dict[str, npt.NDArray[Any]], kinds: list[Any]) -> Rows:
+    """Return a file's columns as rows with the kinds by their numbers in KINDS.
 
+    :param columns: by name; of the kind, places in `kinds`
     :raises ValueError: a column that does not hold whole numbers, or an unknown kind
     """
-    kinds, which = np.unique(columns["kind"].astype(str), return_inverse=True)
-    strange = [kind for kind in kinds.tolist() if kind not in KINDS]
+    strange = [kind for kind in kinds if kind not in KINDS]
     if strange:
-        raise ValueError(f"unknown kind {strange[0]!r}")
-    numbers = np.array([KINDS.index(kind) for kind in kinds.tolist()], np.int64)
-    rows = np.empty((len(which), len(COLUMNS)), np.int64)
+        raise ValueError(f"unknown kind {str(strange[0])[:40]!r}")
+    if columns["kind"].min(initial=0) < 0:
+        raise ValueError("kind must not be empty")
+    numbers = np.array([KINDS.index(kind) for kind in kinds], np.int64)
+    rows = np.empty((len(columns["kind"]), len(COLUMNS)), np.int64)
     for at, name in enumerate(COLUMNS):
-        values = numbers[which.reshape(-1)] if name == "kind" else columns[name]
+        values = numbers[columns[name]] if name == "kind" and len(rows) else columns[name]
         if values.dtype.kind != "i":
             raise ValueError(f"{name} must be whole numbers")
         rows[:, at] = values

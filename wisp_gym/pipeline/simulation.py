@@ -362,6 +362,8 @@ class Simulation(Books):
         events = np.zeros((2 * len(state.events) + len(state.devices), 3), np.int64)
         events[: len(state.events)] = state.events
         rows = 2 * len(state.log) + 8 * len(state.devices) if state.clock[0]["log_on"] else 0
+        if self.log_sink is not None:  # the log is empty: only events were short of room
+            rows = len(state.log)
         log = np.zeros((rows, state.log.shape[1]), np.int64)
         log[: len(state.log)] = state.log
         self.state = state._replace(events=events, log=log)
