@@ -4,8 +4,8 @@
 
 Draws random pairs of a world and a policy (tests/strategies.py, the same everywhere), runs each through both
 (tests/reference) and compares event logs to the nanosecond, outcomes of sessions, counters and metrics.
-Prints how many pairs agree by scheduler, drafter and feature, how many rows of each kind were compared, and every
-difference found; ends with one line of JSON. Exit code 1 when any pair differs.
+Prints how many pairs agree by scheduler, drafter and feature, how many rows of each kind were compared, and
+every difference found; ends with one line of JSON. Exit code 1 when any pair differs.
 """
 
 from __future__ import annotations

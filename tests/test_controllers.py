@@ -100,7 +100,7 @@ def test_the_protocols_are_what_the_classes_follow() -> None:
         lambda view: Wait(view.now_ns),
         lambda view: Wait(view.now_ns + 0.5),
     ],
-    ids=repr,
+    ids=lambda answer: "a wait" if callable(answer) else repr(answer),  # the same in every process
 )
 def test_a_schedulers_bad_answer_is_refused(tiny: World, answer: Any) -> None:
     sim = Simulation(tiny, pair("bad", DrafterRule.fixed(2), Answering(answer)))

@@ -1,5 +1,5 @@
 """The Bayesian drafter's use of its filter. The filter itself, a law of numbers like the stop scores, is
-the library's (wisp_gym/rules/bayes.py): what is checked here is when it learns, what of, and when a draft ends."""
+the library's (wisp_gym/rules/bayes.py): checked here is when it learns, what of, and when a draft ends."""
 
 from __future__ import annotations
 
