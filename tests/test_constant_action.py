@@ -84,7 +84,7 @@ def test_the_command_line_knows_it() -> None:
 @pytest.mark.parametrize(
     ("name", "told"),
     [
-        ("action:", "8 whole numbers with commas"),
+        ("action:", "nothing follows the colon"),
         ("action:1,2,3", "8 whole numbers with commas"),
         ("action:8,0,4,3,8,8,8,-1", "8 whole numbers with commas"),
         ("action:8,0,4,3,8,8,8,9", "action cap_4: 9; allowed: 0 to 8"),

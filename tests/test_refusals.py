@@ -11,7 +11,7 @@ import pytest
 from core import EASY, small
 from pydantic import Field
 
-from wisp_gym import profiles
+from wisp_gym import profiles, scenario
 from wisp_gym._validation import Checked, build
 from wisp_gym.envs import wisp_action
 from wisp_gym.envs.episode import check_options, hold_ns, step_settings
@@ -86,8 +86,9 @@ def test_settings_of_an_environment() -> None:
         refused("hold_s", hold_ns, hold_s)
     for tau_s in (0, math.inf, None, True):
         refused("tau_s", step_settings, 0.0, tau_s, 0)
+    quickstart = scenario.load("quickstart")
     for options in ([], {"device": 3}, {"devices": 0}, {"devices": 2.5}, {"world": -1}, {"world": True}):
-        refused("reset option", check_options, options)
+        refused("reset option", check_options, options, quickstart)
     refused("late: 'first'", wisp_action, "first")
     for cap in (-1, 9):
         refused(f"cap: {cap}", wisp_action, cap=cap)
@@ -111,7 +112,7 @@ def test_an_estimator(tmp_path: Path, content: bytes, says: str) -> None:
     path = tmp_path / "estimator.json"
     path.write_bytes(content)
     refused(says, read_estimator, path)
-    refused("must be an ordinary file", read_estimator, tmp_path)
+    refused("is a folder, must be a", read_estimator, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -127,7 +128,7 @@ def test_an_estimator(tmp_path: Path, content: bytes, says: str) -> None:
         (b'batch,new,cached,time_ms\n"1"2,2,3,4\n', "not a CSV row"),
         (b"batch,new,cached,time_ms\n1,2,3,4\n", "holds 1 batches"),
         (b"\xff\xfe", "not UTF-8"),
-        (b"#" * ((64 << 20) + 1), "larger than 64 MiB"),
+        (b"#" * ((64 << 20) + 1), "larger than 67108864 bytes"),
     ],
     ids=[
         "empty",
@@ -152,7 +153,7 @@ def test_measurements(tmp_path: Path, content: bytes, says: str) -> None:
 def test_files_that_are_none(tmp_path: Path) -> None:
     for read in (read_estimator, read_measurements):
         refused("no such file", read, tmp_path / "none")
-        refused("must be an ordinary file", read, tmp_path)
+        refused("is a folder, must be a", read, tmp_path)
         refused("cannot be read", read, tmp_path / ("x" * 5000))
 
 
