@@ -144,6 +144,27 @@ def test_the_devices_that_hold_memory_are_listed() -> None:
     assert sim.state.totals[0]["evictions"] > 0
 
 
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_tokens_are_settled_when_they_fall_due_and_not_before(setting: str) -> None:
+    sim = Simulation(drawn(True, small(*SETTINGS[setting])), POLICIES["sled"]())
+    world, outcomes = sim.world.arrays, sim.state.outcomes
+    law = world.groups[world.devices["group"][world.sessions["device"]]]
+    late = 0
+    for tenth in range(7, 240, 13):
+        sim.until(tenth * SECOND // 10)
+        sim.settle()
+        since_ns = sim.now_ns - outcomes["start_ns"] - law["allowance_ns"]
+        due = np.clip((since_ns - 1) // law["period_ns"], 0, world.sessions["length"])
+        begun = outcomes["start_ns"] >= 0
+        assert (outcomes["settled"] == np.where(begun, due, 0)).all()
+        current = sim.state.devices["session"][sim.state.devices["session"] >= 0]
+        running = outcomes[current]
+        short = running["on_time"] < law["on_time_share"][current] * running["settled"]
+        late = int((short & (running["finished"] == 0)).sum())
+        assert sim.state.clock[0]["behind"] == late
+    assert late > 0 or setting == "easy"
+
+
 # --- memory
 
 
@@ -194,7 +215,7 @@ def test_a_world_is_streamed_by_its_size() -> None:
     assert is_streamed(NEEDS._replace(positions=10 * MAX_POSITIONS), None)
 
 
-@pytest.mark.parametrize(("devices", "says"), [(20_000, "device-seconds"), (5_000, "sessions")])
+@pytest.mark.parametrize(("devices", "says"), [(40_000, "device-seconds"), (5_000, "sessions")])
 def test_a_world_is_refused_before_it_is_laid_out(devices: int, says: str) -> None:
     spec = small(*EASY)
     draw_world(spec, 1, devices=1)  # what all worlds share

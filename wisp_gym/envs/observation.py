@@ -67,7 +67,14 @@ def update_memory(world: WorldArrays, state: State, memory: Any, recent: Any) ->
     clock, totals = state.clock[0], state.totals[0]
     now_ns = clock["now_ns"]
     settle_all(
-        world.devices, state.devices, world.sessions, state.outcomes, world.groups, state.counters, now_ns
+        clock,
+        world.devices,
+        state.devices,
+        world.sessions,
+        state.outcomes,
+        world.groups,
+        state.counters,
+        now_ns,
     )
     elapsed = 1e-9 * (now_ns - memory["seen_ns"])
     keep = math.exp(-elapsed / RECENT_S)
@@ -217,15 +224,7 @@ def write_last_action(taken: Any, obs: Any) -> None:
 def share_behind(world: WorldArrays, state: State) -> float:
     """Return the share of devices whose running session has fewer of its settled tokens on time than its
     class asks for."""
-    behind = 0
-    for d in range(len(world.devices)):
-        row = state.devices[d]["session"]
-        if row >= 0:
-            outcome = state.outcomes[row]
-            least = world.groups[world.devices[d]["group"]]["on_time_share"] * outcome["settled"]
-            if outcome["finished"] == 0 and outcome["on_time"] < least:
-                behind += 1
-    return share(behind, fleet_size(world))
+    return share(state.clock[0]["behind"], fleet_size(world))
 
 
 class Observer:

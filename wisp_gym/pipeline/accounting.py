@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from wisp_gym._jit import kernel
 from wisp_gym.pipeline.state import BIN_NS, TBT_BINS
+from wisp_gym.rules.select import NEVER
 
 IntArray = npt.NDArray[np.int64]
 
@@ -42,25 +43,60 @@ def settle_session(group: Any, outcome: Any, length: int, now_ns: int, counter: 
 
 @kernel
 def settle_device(
-    device: Any, state: Any, sessions: Any, outcomes: Any, group: Any, now_ns: int, counter: Any
+    clock: Any, state: Any, sessions: Any, outcomes: Any, group: Any, now_ns: int, counter: Any
 ) -> None:
-    """Settle every started session of a device up to `now_ns`."""
+    """Settle every started session of a device up to `now_ns`.
+
+    Nothing is to be done before the next due time of its tokens, which is kept.
+    """
+    if now_ns <= state["due_ns"]:
+        return
+    next_ns: Any = NEVER
     row = state["settle_from"]
     while row <= state["session"]:
-        done = settle_session(group, outcomes[row], sessions[row]["length"], now_ns, counter)
-        if done and row == state["settle_from"] and row < state["session"]:
+        outcome = outcomes[row]
+        done = settle_session(group, outcome, sessions[row]["length"], now_ns, counter)
+        if not done:
+            next_ns = min(next_ns, due_time_ns(group, outcome["start_ns"], outcome["settled"] + 1))
+        elif row == state["settle_from"] and row < state["session"]:
             state["settle_from"] = row + 1
         row += 1
+    state["due_ns"] = next_ns
+    if state["session"] >= 0:
+        outcome = outcomes[state["session"]]
+        least = group["on_time_share"] * outcome["settled"]
+        note_behind(clock, state, 1 if outcome["finished"] == 0 and outcome["on_time"] < least else 0)
+
+
+@kernel
+def due_time_ns(group: Any, start_ns: int, token: int) -> int:
+    """Return when a session's token falls due."""
+    return start_ns + group["allowance_ns"] + token * group["period_ns"]
+
+
+@kernel
+def note_behind(clock: Any, state: Any, behind: int) -> None:
+    """Note whether a device's running session has fewer of its settled tokens on time than its class asks
+    for."""
+    clock["behind"] += behind - state["behind"]
+    state["behind"] = behind
 
 
 @kernel
 def settle_all(
-    devices: Any, states: Any, sessions: Any, outcomes: Any, groups: Any, counters: Any, now_ns: int
+    clock: Any,
+    devices: Any,
+    states: Any,
+    sessions: Any,
+    outcomes: Any,
+    groups: Any,
+    counters: Any,
+    now_ns: int,
 ) -> None:
     """Settle the whole fleet up to `now_ns`: counters `due` and `due_on_time` are exact there."""
     for d in range(len(devices)):
         g = devices[d]["group"]
-        settle_device(devices[d], states[d], sessions, outcomes, groups[g], now_ns, counters[g])
+        settle_device(clock, states[d], sessions, outcomes, groups[g], now_ns, counters[g])
 
 
 @kernel

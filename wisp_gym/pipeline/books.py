@@ -31,6 +31,7 @@ class Books:
         """Settle every token due before now, so that the counters `due` and `due_on_time` are exact."""
         world, state = self.world.arrays, self.state
         settle_all(
+            state.clock[0],
             world.devices,
             state.devices,
             world.sessions,

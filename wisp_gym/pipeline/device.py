@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from wisp_gym._jit import kernel
-from wisp_gym.pipeline.accounting import account_delivery, settle_device
+from wisp_gym.pipeline.accounting import account_delivery, note_behind, settle_device
 from wisp_gym.pipeline.events import ARRIVAL, DELIVERY, READY, push_event
 from wisp_gym.pipeline.foresight import draft_by_belief, oracle_cap
 from wisp_gym.pipeline.log import LOG_DELIVER, LOG_DRAFT, LOG_START, write_log
@@ -91,6 +91,7 @@ def start_session(world: WorldArrays, state: State, d: int, row: int, start_ns: 
     mine["drafted"] = mine["k"] = mine["accepted"] = 0
     mine["last_k"] = mine["last_accepted"] = 0
     mine["taken"], mine["foreseen"] = 0, 0.0
+    mine["due_ns"] = 0
     state.outcomes[row]["start_ns"] = start_ns
     mine["prefilled_ns"] = start_ns
     if state.control[0]["server_loop"] == 0:
@@ -245,12 +246,13 @@ def count_draft(device: Any, counter: Any, drafted: int, sent: int, accepted: in
 def deliver(world: WorldArrays, state: State, d: int, tokens: int, horizon_ns: int) -> None:
     """Tokens reach a device: book them, then end the session, or begin the next round when the device is
     ready."""
-    now_ns = state.clock[0]["now_ns"]
+    clock = state.clock[0]
+    now_ns = clock["now_ns"]
     device, mine = world.devices[d], state.devices[d]
     row = mine["session"]
     g = device["group"]
     length = world.sessions[row]["length"]
-    settle_device(device, mine, world.sessions, state.outcomes, world.groups[g], now_ns, state.counters[g])
+    settle_device(clock, mine, world.sessions, state.outcomes, world.groups[g], now_ns, state.counters[g])
     done = account_delivery(
         mine, state.outcomes[row], length, world.groups[g], state.counters[g], state.tbt[g], tokens, now_ns
     )
@@ -258,6 +260,7 @@ def deliver(world: WorldArrays, state: State, d: int, tokens: int, horizon_ns: i
     if state.control[0]["drafter"] == UCB and mine["k"] == mine["cap"]:
         learn_round(state.bandit[d], mine["cap"], now_ns - mine["round_ns"], tokens)
     if done:
+        note_behind(clock, mine, 0)
         next_session(world, state, d, now_ns, horizon_ns)
     elif state.control[0]["server_loop"] == 0:
         mine["last_k"], mine["last_accepted"] = mine["k"], mine["accepted"]

@@ -48,6 +48,8 @@ DEVICE_STATE = np.dtype(
         ("token_ns", "i8"),  # last delivery, or the session's start
         ("stall_ns", "i8"),  # longest time without a token inside a session
         ("settle_from", "i8"),  # first session with tokens that have not fallen due
+        ("due_ns", "i8"),  # nothing of its sessions is to be settled up to this time
+        ("behind", "i8"),  # 1 while too few tokens of its running session are on time
         ("cap", "i8"),  # draft cap of the next round, as the last reply carried it
         ("threshold", "f8"),  # stop threshold of the next round, likewise
         ("last_k", "i8"),  # the last verified round, as the device knows it: tokens sent
@@ -149,6 +151,7 @@ CLOCK = np.dtype(
         ("events", "i8"),  # entries of the event heap
         ("kv_used", "i8"),  # tokens
         ("holding", "i8"),  # devices that hold KV memory
+        ("behind", "i8"),  # devices whose running session is behind
         ("logged", "i8"),  # rows of the event log
         ("log_on", "i8"),
         ("agreed", "f8"),  # goodput: drafted tokens that agreed, of late

@@ -15,7 +15,7 @@ from wisp_gym.pipeline.memory import hold, make_room
 from wisp_gym.pipeline.queue import enqueue, join_queue, leave_queue, refresh_cost
 from wisp_gym.pipeline.replies import count_agreement, decide_replies, write_reply
 from wisp_gym.pipeline.state import BIN_NS, DOWNLINK, READING, TBT_BINS, VERIFYING, State
-from wisp_gym.rules.control import PROPORTIONAL_FAIR
+from wisp_gym.rules.control import EXPECTED_SESSION, PROPORTIONAL_FAIR
 from wisp_gym.rules.expected import fleet_accepted
 from wisp_gym.rules.proportional_fair import smoothed_tps
 from wisp_gym.rules.select import NEVER
@@ -178,8 +178,9 @@ def count_round(world: WorldArrays, state: State, d: int) -> None:
         now_ns, tau_ns = state.clock[0]["now_ns"], state.control[0]["fair_ns"]
         mine["served_tps"] = smoothed_tps(mine["served_tps"], accepted + 1, now_ns - mine["rated_ns"], tau_ns)
         mine["rated_ns"] = now_ns
-    mine["taken"] += accepted
-    mine["foreseen"] += fleet_accepted(state.seen, k)
+    if state.control[0]["expected"] == EXPECTED_SESSION:
+        mine["taken"] += accepted
+        mine["foreseen"] += fleet_accepted(state.seen, k)
     state.seen[0, k] += accepted
     state.seen[1, k] += 1.0
     count_agreement(state, k, accepted)

@@ -166,7 +166,7 @@ def _closed_sessions(
     whole: bool | None,
 ) -> npt.NDArray[Any]:
     """Sessions of a closed loop."""
-    check_device_seconds(1e-9 * horizon_ns * len(devices))
+    check_device_seconds(1e-9 * horizon_ns * np.bincount(devices["group"]))
     cycle_ns = session_cycle_ns(scenario, template.groups)
     laws = template.laws.lengths
     plan = (seed, devices, template.groups, laws, cycle_ns, horizon_ns)
@@ -194,7 +194,7 @@ def _open_sessions(
     count = len(devices)
     ends = np.cumsum(length, dtype=np.int64)
     positions, longest = (int(ends[-1]), int(length.max())) if count else (0, 0)
-    check_device_seconds(1e-9 * float((horizon_ns - start_ns).sum(dtype=np.float64)))
+    check_device_seconds(np.bincount(devices["group"], weights=1e-9 * (horizon_ns - start_ns)))
     streamed = is_streamed(Needs(count, count, positions, 0.0, longest), whole)
     sessions = np.zeros(count, SESSION)
     sessions["device"] = np.arange(count)

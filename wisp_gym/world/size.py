@@ -6,7 +6,9 @@ streamed one they are there while their session is under way (pipeline/stream_po
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import numpy.typing as npt
 
 from wisp_gym.errors import InputError
 
@@ -42,8 +44,8 @@ POOL_POSITIONS = 4_000_000
 """Positions that a streamed world's pool aims to hold; while they are laid out anew, twice."""
 
 MAX_DEVICE_S = 8e9
-"""Most seconds that the devices spend in sessions together: sums of them are int64 nanoseconds, which hold
-9.2e9 s."""
+"""Most seconds that the devices of a class can spend in sessions together: sums of them are int64
+nanoseconds, which hold 9.2e9 s."""
 
 
 class Needs(NamedTuple):
@@ -98,14 +100,15 @@ def is_streamed(needs: Needs, whole: bool | None) -> bool:
     return streamed
 
 
-def check_device_seconds(device_s: float) -> None:
+def check_device_seconds(device_s: npt.NDArray[Any]) -> None:
     """Refuse a world in which devices can spend more time in sessions than the counters hold.
 
-    :param device_s: most seconds that they can, all together
+    :param device_s: most seconds that they can, by class, all together  # (classes,)
     :raises InputError: too many
     """
-    if device_s > MAX_DEVICE_S:
+    most = float(device_s.max(initial=0.0))
+    if most > MAX_DEVICE_S:
         raise InputError(
-            f"world: {device_s:.3g} device-seconds; allowed: at most {MAX_DEVICE_S:g}, as the counters hold "
-            "no more: fewer devices or a shorter horizon"
+            f"world: {most:.3g} device-seconds in a class; allowed: at most {MAX_DEVICE_S:g}, what counters "
+            "hold: fewer devices or a shorter horizon"
         )
