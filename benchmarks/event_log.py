@@ -35,7 +35,7 @@ from wisp_gym.world import draw_world, world_seed
 
 SCENARIO, DEVICES = "paper-qwen3-32b-a100", 130
 FORMS: tuple[Form, ...] = ("parquet", "csv")
-STEPS = 2000
+STEPS = 200
 
 
 def median_s(work: Callable[[], Any], repeats: int) -> float:
@@ -71,17 +71,19 @@ def logs(policy: str, repeats: int) -> dict[str, float]:
     return {name: float(f"{value:.4g}") for name, value in result.items()}
 
 
-def clones(devices: int, repeats: int) -> dict[str, float]:
-    """Return what a clone costs beside a step, ms."""
+def clones(devices: int, copies: int, repeats: int) -> dict[str, float]:
+    """Return what a clone costs beside a step, ms.
+
+    :param copies: of a vector that is cloned too; 0: none
+    """
     arguments: dict[str, Any] = {
         "scenario": SCENARIO,
         "overrides": (f"fleet.devices={devices}",),
         "seed": 0,
-        "episode_s": 600.0,
+        "episode_s": 200.0,
     }
-    env, vector = EdgeCloud(**arguments), EdgeCloudVector(16, **arguments)
+    env = EdgeCloud(**arguments)
     env.reset()
-    vector.reset()
     action = wisp_action()
 
     def steps() -> None:
@@ -91,8 +93,11 @@ def clones(devices: int, repeats: int) -> dict[str, float]:
     result = {
         "step_ms": 1e3 * median_s(steps, repeats) / STEPS,
         "clone_ms": 1e3 * median_s(env.clone, 20 * repeats),
-        "clone_vector_16_ms": 1e3 * median_s(vector.clone, 5 * repeats),
     }
+    if copies:
+        vector = EdgeCloudVector(copies, **arguments)
+        vector.reset()
+        result[f"clone_vector_{copies}_ms"] = 1e3 * median_s(vector.clone, 5 * repeats)
     return {name: float(f"{value:.3g}") for name, value in result.items()}
 
 
@@ -108,8 +113,8 @@ def main() -> None:
     for policy in ("wisp", "sled", "centralized"):
         result[policy] = logs(policy, options.repeats)
         print(policy, json.dumps(result[policy]), flush=True)
-    for devices in (64, 1024):
-        result[f"clone_{devices}_devices"] = clones(devices, options.repeats)
+    for devices, copies in ((64, 16), (1024, 0)):
+        result[f"clone_{devices}_devices"] = clones(devices, copies, options.repeats)
         print(f"{devices} devices", json.dumps(result[f"clone_{devices}_devices"]), flush=True)
     result["python_loop_s"] = round(statistics.median([loop_s, python_loop_s()]), 4)
     print(json.dumps(result))

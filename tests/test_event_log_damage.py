@@ -18,8 +18,10 @@ import evaluate
 from wisp_gym.errors import InputError
 from wisp_gym.evaluation import event_log
 from wisp_gym.evaluation.event_log_rows import LogWriter, read_rows, write_rows
+from wisp_gym.evaluation.event_log_seal import SEAL_FILE
 from wisp_gym.metrics import from_log, measure, serving
 from wisp_gym.pipeline import Simulation
+from wisp_gym.pipeline.log import KINDS
 from wisp_gym.world import World
 
 Simulate = Callable[[str, str], Simulation]
@@ -92,11 +94,12 @@ LOG, FACTS = "00-wisp-s1.log.parquet", "00-wisp-s1.log.json"
 
 
 def edited(**changes: Any) -> Callable[[Path], None]:
-    """Return what changes facts in their file."""
+    """Return what changes facts in their file, and the seal so that it fits."""
 
     def edit(logs: Path) -> None:
         facts = json.loads((logs / FACTS).read_text())
         (logs / FACTS).write_text(json.dumps(facts | changes))
+        reseal(logs)
 
     return edit
 
@@ -104,6 +107,35 @@ def edited(**changes: Any) -> Callable[[Path], None]:
 def replaced(name: str, change: Callable[[bytes], bytes]) -> Callable[[Path], None]:
     """Return what changes a file's bytes."""
     return lambda logs: (logs / name).write_bytes(change((logs / name).read_bytes())) and None
+
+
+def reseal(logs: Path, **changes: Any) -> None:
+    """Write the seal anew, with the hashes of the files as they are and changes."""
+    seal = json.loads((logs / SEAL_FILE).read_text())
+    seal["sha256"] = {name: hashlib.sha256((logs / name).read_bytes()).hexdigest() for name in seal["sha256"]}
+    (logs / SEAL_FILE).write_text(json.dumps(seal | changes))
+
+
+def sealed(**changes: Any) -> Callable[[Path], None]:
+    """Return what changes the seal."""
+    return lambda logs: reseal(logs, **changes)
+
+
+def resealed(name: str, change: Callable[[bytes], bytes]) -> Callable[[Path], None]:
+    """Return what changes a file's bytes, and the seal so that it fits."""
+
+    def edit(logs: Path) -> None:
+        replaced(name, change)(logs)
+        reseal(logs)
+
+    return edit
+
+
+def changed_scenario(logs: Path) -> None:
+    """Change a field of a log's scenario, and the seal so that it fits."""
+    facts = json.loads((logs / FACTS).read_text())
+    facts["scenario"]["horizon_s"] = 31.0
+    edited(scenario=facts["scenario"])(logs)
 
 
 def consistent(change: Callable[[Any], Any]) -> Callable[[Path], None]:
@@ -131,27 +163,51 @@ def cell(row: int, column: int, value: int) -> Callable[[Any], Any]:
 @pytest.mark.parametrize(
     ("damage", "told"),
     [
+        (replaced(SEAL_FILE, lambda content: content[:99]), "not JSON"),
+        (replaced(SEAL_FILE, lambda content: b"[" * 100_000), "not JSON"),
+        (replaced(SEAL_FILE, lambda content: b'{"a": 1}'), "format"),
+        (sealed(version=2), "version = 2; allowed: 1"),
+        (sealed(policies=["wisp"]), "two entries a row"),
+        (sealed(policies=["wisp", "wisp"]), "each stand there once"),
+        (sealed(policies=["wisp", "sled"]), "allowed: ['wisp', 'sled']"),
+        (sealed(seeds=list(range(10**5)), policies=[str(at) for at in range(10**4)]), "two entries a row"),
+        (sealed(fleets=["mix"]), "both or neither"),
+        (sealed(split="train"), "split = test; allowed: train"),
+        (sealed(scenario_sha256=["0" * 64]), "scenario_sha256 = "),
+        (sealed(scenario_sha256=["0" * 64] * 2), "one entry a fleet and size"),
+        (sealed(surplus=1), "unknown key"),
+        (lambda logs: (logs / SEAL_FILE).unlink(), f"no {SEAL_FILE}"),
         (replaced(LOG, lambda content: content[:-100]), "damaged"),
         (replaced(LOG, lambda content: b"\x00" + content[1:]), "damaged"),
         (lambda logs: (logs / LOG).unlink(), "cannot be read"),
-        (lambda logs: (logs / FACTS).unlink(), "policy wisp, seed 1 is missing"),
-        (replaced(FACTS, lambda content: content[:99]), "not JSON"),
-        (replaced(FACTS, lambda content: b'{"a": 1}'), "format"),
-        (replaced(FACTS, lambda content: b"\xff\xfe\x00"), "not JSON"),
-        (replaced(FACTS, lambda content: b"[" * 100_000), "not JSON"),
+        (lambda logs: (logs / FACTS).unlink(), "no such file"),
+        (replaced(FACTS, lambda content: content[:99]), "damaged"),
+        (resealed(FACTS, lambda content: content[:99]), "not JSON"),
+        (resealed(FACTS, lambda content: b'{"a": 1}'), "format"),
+        (resealed(FACTS, lambda content: b"\xff\xfe\x00"), "not JSON"),
+        (resealed(FACTS, lambda content: b"[" * 100_000), "not JSON"),
         (edited(version=2), "version = 2; allowed: 1"),
         (edited(file="../../secret.parquet"), "file"),
         (edited(seed=-3), "seed"),
-        (edited(seed=0), "a second log of wisp, seed 0"),
-        (edited(seeds=[0, 7], seed=7), "of two evaluations"),
+        (edited(seed=0), "seed = [None, None, 'wisp', 0]; allowed: [None, None, 'wisp', 1]"),
+        (edited(seeds=[0, 7], seed=7), "seeds = [0, 7]; allowed: [0, 1]"),
         (edited(world_sha256="0" * 64), "draws another world"),
-        (edited(scenario_sha256="0" * 64), "has changed since"),
+        (edited(scenario_sha256="0" * 64), "scenario_sha256 = 000"),
+        (edited(split="train"), "split = train; allowed: test"),
+        (edited(window_s=[7.0, 30.0]), "window_s = [7, 30]; allowed: [8, 30], the world's"),
+        (edited(versions={"wisp-gym": "0"}), "versions: 00-wisp-s0.log.parquet and 00-wisp-s1.log.parquet"),
+        (edited(provenance="other"), "provenance: 00-wisp-s0.log.parquet and 00-wisp-s1.log.parquet"),
+        (edited(file="00-wisp-s0.log.parquet"), "file = 00-wisp-s0.log.parquet; allowed: 00-wisp-s1"),
+        (edited(sha256="0" * 64), "sha256: not the one of 00-wisp-s1.log.parquet"),
         (edited(scenario={"name": "x"}), "server"),
+        (changed_scenario, "has changed since"),
         (edited(serving={"server_loop": False, "unknown": True}), "serving"),
         (edited(rows=3), "allowed: 3"),
         (edited(surplus=1), "unknown key"),
         (consistent(lambda events: events[::-1]), "cannot follow"),
         (consistent(lambda events: events[5:]), "cannot follow"),
+        (consistent(lambda events: events[: len(events) // 2]), "allowed: the whole log"),
+        (consistent(lambda events: events[:0]), "allowed: the whole log"),
         (consistent(cell(40, 2, 10**6)), "device = 1000000"),
         (consistent(cell(40, 3, 10**6)), "session = 1000000"),
         (consistent(cell(40, 0, -1)), "time_ns = -1"),
@@ -208,6 +264,36 @@ def test_no_change_of_a_log_breaks_the_replay(simulate: Simulate) -> None:
             scored += 1
     assert refused > 100
     assert scored > 10  # a kind's unused numbers, or the number that stood there
+
+
+@pytest.mark.parametrize("policy", ["wisp-urgent", "centralized", "sled-ahead", "confidence-retry"])
+def test_nothing_happens_a_nanosecond_late_or_early(simulate: Simulate, policy: str) -> None:
+    """Answers come, rounds and sessions begin and passes end when the world says."""
+    sim = simulate("tight", policy)
+    for kind in ("start", "draft", "verify", "deliver"):
+        found = np.flatnonzero(sim.events[:, 1] == KINDS.index(kind))
+        for row in found[:: max(1, len(found) // 5)]:
+            for by in (-1, 1):
+                events = sim.events.copy()
+                events[row, 0] += by
+                with pytest.raises(InputError, match=r"cannot follow|time_ns = -1"):
+                    from_log(sim.world, events, serving(sim))
+
+
+@pytest.mark.parametrize("policy", ["wisp-urgent", "centralized", "sled", "predictor-ahead"])
+def test_a_log_that_stops_before_its_run_is_refused(simulate: Simulate, policy: str) -> None:
+    sim = simulate("tight", policy)
+    total = len(sim.events)
+    for rows in {*range(0, total, total // 20), *range(total - 12, total)}:
+        with pytest.raises(InputError, match=r"allowed: the whole log|cannot follow"):
+            from_log(sim.world, sim.events[:rows], serving(sim))
+
+
+def test_a_delivery_that_never_comes_is_missed(simulate: Simulate) -> None:
+    sim = simulate("easy", "sled")
+    last = np.flatnonzero(sim.events[:, 1] == KINDS.index("deliver"))[-1]
+    with pytest.raises(InputError, match=r"allowed: the whole log|cannot follow"):
+        from_log(sim.world, np.delete(sim.events, last, axis=0), serving(sim))
 
 
 @pytest.mark.parametrize("wrong", [np.zeros((3, 7), np.int64), np.zeros((3, 8)), [[0] * 8], None])

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from wisp_gym.errors import InputError
 from wisp_gym.evaluation.best import Choice, choose
 from wisp_gym.evaluation.bounds import BOUNDS, Bounds, find_bounds
-from wisp_gym.evaluation.event_log import EventLogs, Extent
+from wisp_gym.evaluation.event_log import EventLogs
+from wisp_gym.evaluation.event_log_extent import Extent
 from wisp_gym.evaluation.record import TUNED_FOLDER
 from wisp_gym.evaluation.runner import evaluate_worlds
 from wisp_gym.evaluation.spec import Candidates, Progress, Resolve, Row, RowSpec, Split
@@ -96,7 +97,7 @@ def compare(
     for name in dict.fromkeys(name for names in options.values() for name in names):
         resolve(name)  # a wrong name fails before any work
     if logs is not None:
-        logs.begin(Extent(tuple(policies), tuple(seeds)))
+        logs.begin(Extent(tuple(policies), tuple(seeds)), split, [scenario.digest()])
     choices = {
         policy: choose(scenario, policy, names, best_seeds, resolve, jobs, progress)
         for policy, names in options.items()

@@ -5,55 +5,32 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import re
+import os
 import shutil
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wisp_gym.errors import InputError
-from wisp_gym.evaluation.event_log_facts import ENDING, LogFacts, facts_json, world_digest
+from wisp_gym.evaluation.event_log_extent import Extent
+from wisp_gym.evaluation.event_log_facts import ENDING, LogFacts, facts_json, read_facts, world_digest
 from wisp_gym.evaluation.event_log_rows import Form, LogWriter, check_form
-from wisp_gym.evaluation.output import check_writable, existing_parent
+from wisp_gym.evaluation.event_log_seal import SEAL_FILE, Evaluated, refuse_others, seal_json
+from wisp_gym.evaluation.lock import held
+from wisp_gym.evaluation.output import check_writable
 from wisp_gym.evaluation.versions import versions
 from wisp_gym.metrics import serving
 from wisp_gym.pipeline import Simulation
 
 if TYPE_CHECKING:
-    from wisp_gym.evaluation.spec import RowSpec
+    from wisp_gym.evaluation.spec import RowSpec, Split
     from wisp_gym.pipeline import Policy
     from wisp_gym.world import World
 
-LONGEST_NAME = 60
-
-
-@dataclass(frozen=True)
-class Extent:
-    """Which rows an evaluation has: all combinations.
-
-    :param policies: in order; :param seeds: likewise
-    :param fleets: kinds of fleets, of a sweep of loads; :param loads: their sizes
-    """
-
-    policies: tuple[str, ...]
-    seeds: tuple[int, ...]
-    fleets: tuple[str, ...] = ()
-    loads: tuple[int, ...] = ()
-
-    def rows(self) -> list[tuple[str | None, int | None, str, int]]:
-        """Return (fleet, devices, policy, seed) of every row; None and None in a plain comparison."""
-        fleets: tuple[str | None, ...] = self.fleets or (None,)
-        loads: tuple[int | None, ...] = self.loads or (None,)
-        return list(product(fleets, loads, self.policies, self.seeds))
-
-    def stem(self, fleet: str | None, devices: int | None, policy: str, seed: int) -> str:
-        """Return the beginning of the names of a row's files."""
-        load = "" if fleet is None else f"{_plain(fleet)}-{devices}-"
-        return f"{load}{self.policies.index(policy):02d}-{_plain(policy)}-s{seed}"
+STAGED = ".event-logs-"
+"""How the name begins of the folder in which logs lie until they are moved."""
 
 
 @dataclass(frozen=True)
@@ -85,54 +62,84 @@ class EventLogs:
 
     def __init__(self, folder: Path, staged: Path, form: Form) -> None:
         self.folder, self.staged, self.form = folder, staged, form
-        self.extent = Extent((), ())
+        self.evaluated: Evaluated | None = None
 
-    def begin(self, extent: Extent) -> None:
-        """Say which rows there will be, before any work.
+    def begin(self, extent: Extent, split: Split, scenarios: Sequence[str]) -> None:
+        """Say which evaluation it is, before any work.
 
-        :raises InputError: the folder holds logs of another evaluation, and the two could not be told apart
+        :param extent: its rows
+        :param split: which worlds
+        :param scenarios: the scenario's digest; of a sweep of loads one for each of `extent.places()`
+        :raises InputError: the folder holds logs of another evaluation
         """
-        self.extent = extent
-        ours = {f"{extent.stem(*row)}{ENDING}" for row in extent.rows()}
-        others = sorted(path.name for path in self.folder.glob(f"*{ENDING}") if path.name not in ours)
-        if others:
-            raise InputError(
-                f"--log-out {self.folder}: {others[0]} is of another evaluation; "
-                "allowed: a folder without other event logs"
-            )
+        evaluated = Evaluated(split=split, scenario_sha256=tuple(scenarios), **dataclasses.asdict(extent))
+        stems = [extent.stem(*row) for row in extent.rows()]
+        endings = (f".log.{self.form}", ENDING)
+        refuse_others(self.folder, evaluated, (stem + ending for stem in stems for ending in endings))
+        self.evaluated = evaluated
 
     def to(
         self, fleet: str | None = None, devices: int | None = None, provenance: str | None = None
     ) -> LogTo:
         """Return where a row's log goes; parameters as `LogTo`'s."""
-        return LogTo(self.staged, self.form, self.extent, fleet, devices, provenance)
+        return LogTo(self.staged, self.form, self._begun().extent(), fleet, devices, provenance)
 
     def written(self) -> dict[str, Path]:
-        """Return the files written so far, by the absolute path they are to have: `write_together` moves
-        them."""
-        return {str((self.folder / path.name).absolute()): path for path in sorted(self.staged.iterdir())}
+        """Return the files written so far and their seal, by the absolute path they are to have, for
+        `write_together` to move. Facts come first, so that no log stands there without.
+
+        :raises OSError: they cannot be brought to the disk
+        """
+        facts = sorted(self.staged.glob(f"*{ENDING}"))
+        logs: list[Path] = []
+        hashes: dict[str, str] = {}
+        for path in facts:
+            beside = read_facts(path)
+            logs.append(self.staged / beside.file)
+            hashes |= {path.name: hashlib.sha256(path.read_bytes()).hexdigest(), beside.file: beside.sha256}
+        seal = self.staged / SEAL_FILE
+        seal.write_bytes(seal_json(self._begun(), hashes))
+        paths = [*facts, *logs, seal]
+        for path in paths:
+            path.chmod(0o644)
+            _to_disk(path)
+        return {str((self.folder / path.name).absolute()): path for path in paths}
+
+    def _begun(self) -> Evaluated:
+        """Return which evaluation it is."""
+        if self.evaluated is None:
+            raise RuntimeError("event logs: begin() says first which evaluation they are of")
+        return self.evaluated
 
 
-def _plain(name: str) -> str:
-    """Return a name fit for a file's."""
-    return re.sub(r"[^A-Za-z0-9.]+", "-", name).strip("-.")[:LONGEST_NAME] or "policy"
+def _to_disk(path: Path) -> None:
+    """Let a file's content outlast a power cut."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
 
 
 @contextmanager
-def event_logs(folder: Path, form: str) -> Iterator[EventLogs]:
-    """Give a place for an evaluation's logs; what is not moved from there by the end is removed.
+def event_logs(folder: Path, form: str, locked: Path | None = None) -> Iterator[EventLogs]:
+    """Keep others out of a folder and give a place for an evaluation's logs; what is not moved from there by
+    the end is removed, and what a killed evaluation has left there too.
 
-    :param folder: where they are to be; made when they are moved there
+    :param folder: where they are to be; made if it is missing
     :param form: "parquet" or "csv"
-    :raises InputError: the folder cannot be written to, or Parquet cannot be written
+    :param locked: a folder that is held already: no second lock is taken where it is the same
+    :raises InputError: the folder cannot be written to, another evaluation holds it, or Parquet cannot be
+    written
     """
     checked = check_form(form)
-    check_writable(folder, (), "--log-out")
-    staged = Path(tempfile.mkdtemp(prefix=".event-logs-", dir=existing_parent(folder)))
-    try:
-        yield EventLogs(folder, staged, checked)
-    finally:
-        shutil.rmtree(staged, ignore_errors=True)
+    check_writable(folder, (SEAL_FILE,), "--log-out")
+    is_held = locked is not None and folder.exists() and locked.samefile(folder)
+    with nullcontext() if is_held else held(folder):
+        for left in folder.glob(f"{STAGED}*"):
+            shutil.rmtree(left, ignore_errors=True)
+        staged = Path(tempfile.mkdtemp(prefix=STAGED, dir=folder))
+        try:
+            yield EventLogs(folder, staged, checked)
+        finally:
+            shutil.rmtree(staged, ignore_errors=True)
 
 
 def run_logged(spec: RowSpec, to: LogTo, world: World, policy: Policy) -> Simulation:

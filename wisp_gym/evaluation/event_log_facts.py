@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
+from wisp_gym._files import read_bytes
 from wisp_gym._validation import Checked, build
 from wisp_gym.errors import InputError
 from wisp_gym.metrics import Serving
@@ -22,6 +23,7 @@ ENDING = ".log.json"
 """Of the file beside a log, whose own name is the same up to `.log`."""
 
 FORMAT, VERSION = "wisp-gym event log", 1
+MOST_BYTES = 2**26
 
 Count = Annotated[int, Field(ge=0)]
 Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
@@ -86,15 +88,18 @@ def facts_json(facts: LogFacts) -> bytes:
     return (text + "\n").encode()
 
 
-def read_facts(path: Path) -> LogFacts:
+def read_facts(path: Path, sha256: str | None = None) -> LogFacts:
     """Return the facts in a file.
 
-    :raises InputError: it cannot be read or holds none
+    :param path: of the file
+    :param sha256: it must have; None: any
+    :raises InputError: it cannot be read, is another or holds none
     """
+    content = read_bytes(path, MOST_BYTES, "the file beside an event log")
+    if sha256 is not None and hashlib.sha256(content).hexdigest() != sha256:
+        raise InputError(f"{path}: damaged: its SHA-256 is not the one that the seal of its folder says")
     try:
-        data = json.loads(path.read_bytes())
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+        data = json.loads(content)
     except (ValueError, RecursionError):
         raise InputError(f"{path}: not JSON; allowed: the file beside an event log") from None
     if not isinstance(data, dict) or data.get("format") != FORMAT:

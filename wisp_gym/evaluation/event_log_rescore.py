@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 from wisp_gym import scenario as scenarios
 from wisp_gym.errors import InputError
 from wisp_gym.evaluation.compare import Comparison
-from wisp_gym.evaluation.event_log import Extent
-from wisp_gym.evaluation.event_log_facts import ENDING, LogFacts, read_facts, world_digest
+from wisp_gym.evaluation.event_log_extent import RowKey
+from wisp_gym.evaluation.event_log_facts import ENDING, LogFacts, world_digest
 from wisp_gym.evaluation.event_log_rows import Rows, read_rows
+from wisp_gym.evaluation.event_log_seal import check_alike, read_seal, sealed_facts
 from wisp_gym.evaluation.fleets import FleetKind
 from wisp_gym.evaluation.load_rows import LoadRows
 from wisp_gym.evaluation.load_sweep import LOADS_FILE, LoadSweep
@@ -43,7 +44,7 @@ class EventLog:
     path: Path
     facts: LogFacts
 
-    def row(self) -> tuple[str | None, int | None, str, int]:
+    def row(self) -> RowKey:
         """Return which row of its evaluation it is."""
         return self.facts.fleet, self.facts.devices, self.facts.policy, self.facts.seed
 
@@ -84,37 +85,18 @@ def _scenario(fields: str, origin: str) -> Scenario:
 
 
 def read_logs(folder: Path) -> list[EventLog]:
-    """Return the logs of an evaluation, in the order of its rows.
+    """Return the logs of an evaluation, in the order of its rows. Files that the seal does not name are
+    ignored.
 
     :param folder: as given to --log-out
-    :raises InputError: it holds none, not all, those of several evaluations, or files that are none
+    :raises InputError: it holds none, its seal is missing, or a file is not as the seal says
     """
-    paths = sorted(folder.glob(f"*{ENDING}")) if folder.is_dir() else []
-    if not paths:
+    if not folder.is_dir() or not any(folder.glob(f"*{ENDING}")):
         raise InputError(f"--rescore {folder}: no event logs; allowed: a folder that --log-out has filled")
-    logs = {}
-    for path in paths:
-        facts = read_facts(path)
-        log = EventLog(folder / facts.file, facts)
-        if log.row() in logs:
-            raise InputError(f"{path}: a second log of {facts.policy}, seed {facts.seed}")
-        logs[log.row()] = log
-    first = next(iter(logs.values()))
-    order = extent(first.facts).rows()
-    for log in logs.values():
-        two = f"{first.path.name} and {log.path.name}"
-        if extent(log.facts) != extent(first.facts) or log.facts.split != first.facts.split:
-            raise InputError(f"--rescore {folder}: {two} are of two evaluations")
-    missing = [row for row in order if row not in logs]
-    if missing or len(order) != len(logs):
-        gone = missing[0] if missing else next(row for row in logs if row not in order)
-        raise InputError(f"--rescore {folder}: the log of policy {gone[2]}, seed {gone[3]} is missing")
-    return [logs[row] for row in order]
-
-
-def extent(facts: LogFacts) -> Extent:
-    """Return which rows the evaluation of a log has."""
-    return Extent(facts.policies, facts.seeds, facts.fleets, facts.loads)
+    seal = read_seal(folder)
+    all_facts = [sealed_facts(folder, seal, row) for row in seal.extent().rows()]
+    check_alike(all_facts, folder)
+    return [EventLog(folder / facts.file, facts) for facts in all_facts]
 
 
 def check_changes(changes: Sequence[str]) -> None:
@@ -136,7 +118,7 @@ def rescore_world(logs: Sequence[EventLog], changes: Sequence[str] = ()) -> list
 
     :param logs: of the same scenario, split and seed
     :param changes: to how the events are judged, as for `rescore`
-    :raises InputError: a log is damaged, or its world is not the one that is drawn now
+    :raises InputError: a log is damaged, or its world or window is not the one that is drawn now
     """
     scenario, facts = logs[0].scenario(), logs[0].facts
     changed = scenarios.load(scenario, changes)
@@ -150,6 +132,11 @@ def rescore_world(logs: Sequence[EventLog], changes: Sequence[str] = ()) -> list
                 f"{log.path}: world_sha256: this version draws another world of seed {facts.seed} "
                 f"than the one that ran (wisp-gym {version})"
             )
+        window_s = (world.warmup_ns * 1e-9, world.horizon_ns * 1e-9)
+        if log.facts.window_s != window_s:
+            (found, end), (begin, horizon) = log.facts.window_s, window_s
+            told = f"[{found:g}, {end:g}]; allowed: [{begin:g}, {horizon:g}], the world's"
+            raise InputError(f"{log.path}: window_s = {told}")
         rows.append(_row(log, judged))
     return rows
 
@@ -188,7 +175,7 @@ def rescore(
     worlds: dict[tuple[str, int], list[EventLog]] = {}
     for log in logs:
         worlds.setdefault((log.facts.scenario_sha256, log.facts.seed), []).append(log)
-    rows: dict[tuple[str | None, int | None, str, int], Row] = {}
+    rows: dict[RowKey, Row] = {}
     with Pool(jobs) as pool:
         done = pool.map(partial(rescore_world, changes=tuple(changes)), list(worlds.values()))
         for world, found in zip(worlds.values(), done, strict=True):
@@ -201,9 +188,7 @@ def rescore(
     )
 
 
-def _comparison(
-    logs: Sequence[EventLog], rows: dict[tuple[str | None, int | None, str, int], Row], scenario: Scenario
-) -> Comparison:
+def _comparison(logs: Sequence[EventLog], rows: dict[RowKey, Row], scenario: Scenario) -> Comparison:
     """Return a plain comparison."""
     facts = logs[0].facts
     each = [rows[None, None, policy, seed] for seed in facts.seeds for policy in facts.policies]
@@ -212,7 +197,7 @@ def _comparison(
 
 def _sweep(
     logs: Sequence[EventLog],
-    rows: dict[tuple[str | None, int | None, str, int], Row],
+    rows: dict[RowKey, Row],
     scenario: Scenario,
     changes: Iterable[str],
 ) -> LoadSweep:

@@ -52,4 +52,4 @@ def save_rescored(
         },
         "sha256": {name: hashlib.sha256(content).hexdigest() for name, content in files.items()},
     }
-    write_together(folder, files | {MANIFEST_FILE: json_bytes(manifest)})
+    write_together(folder, files | {MANIFEST_FILE: json_bytes(manifest)}, MANIFEST_FILE)

@@ -10,6 +10,7 @@ from typing import Any
 
 from wisp_gym.evaluation.capacity import CAPACITY_FILE, Capacity, CapacityStudy
 from wisp_gym.evaluation.crossing import BEYOND, QUANTILES, RESAMPLES, STEP, TOLERANCE
+from wisp_gym.evaluation.event_log_seal import seals_among
 from wisp_gym.evaluation.json_text import json_bytes
 from wisp_gym.evaluation.load_rows import SPLIT
 from wisp_gym.evaluation.load_sweep import LOADS_FILE, LoadSweep
@@ -117,5 +118,6 @@ def _save(
         "rows_taken_over": len(done.keys()) - done.new_rows,
         "sha256": {name: hashlib.sha256(content).hexdigest() for name, content in files.items()},
     }
-    write_together(folder, files | {MANIFEST_FILE: json_bytes(manifest)}, MANIFEST_FILE, written)
+    seals = [*seals_among(written or {}), MANIFEST_FILE]
+    write_together(folder, files | {MANIFEST_FILE: json_bytes(manifest)}, seals, written)
     done.rows.drop()

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from wisp_gym.errors import InputError
 from wisp_gym.evaluation.capacity import checked_options, rests_on
-from wisp_gym.evaluation.event_log import Extent
+from wisp_gym.evaluation.event_log_extent import Extent
 from wisp_gym.evaluation.fleets import FleetKind
-from wisp_gym.evaluation.load_rows import Key, LoadRows
+from wisp_gym.evaluation.load_rows import SPLIT, Key, LoadRows
 from wisp_gym.evaluation.load_runner import LoadRunner, Point, Workplace
 from wisp_gym.evaluation.pool import Pool
 from wisp_gym.evaluation.spec import Candidates, Resolve
@@ -87,7 +87,9 @@ def sweep_loads(
     options = checked_options(policies, seeds, resolve, candidates)
     if place.logs is not None:
         fleets = tuple(kind.name for kind in kinds)
-        place.logs.begin(Extent(tuple(policies), tuple(seeds), fleets, tuple(sorted(loads))))
+        extent = Extent(tuple(policies), tuple(seeds), fleets, tuple(sorted(loads)))
+        digests = [kind.at(load).digest() for kind in kinds for load in extent.loads]
+        place.logs.begin(extent, SPLIT, digests)
     # A row that is there already has no log: with logs, all are run.
     rows = LoadRows(place.folder, LOADS_FILE, rests_on(kinds, options, resolve), place.logs is None)
     with Pool(place.jobs) as pool:

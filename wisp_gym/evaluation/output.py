@@ -87,7 +87,7 @@ def existing_parent(folder: Path, option: str = "--out") -> Path:
 def write_together(
     folder: Path,
     files: Mapping[str, bytes],
-    seal: str | None = None,
+    seal: str | Sequence[str] = (),
     written: Mapping[str, Path] | None = None,
 ) -> None:
     """Write files under other names and rename them at the end: old ones stay until all new ones are there.
@@ -98,8 +98,8 @@ def write_together(
 
     :param folder: made if it is missing
     :param files: content by name in the folder, or by absolute path
-    :param seal: name of the file without which the others are no set: the old one is removed before the first
-        of the others is renamed, the new one gets its name last
+    :param seal: name of the file without which the others are no set, or of several in several folders: the
+        old one is removed before the first of the others is renamed, the new one gets its name last
     :param written: files that are there under another name, on the same disk, by absolute path: moved first
     :raises OSError: the disk is full or gone; no half-written file is left behind
     """
@@ -110,9 +110,11 @@ def write_together(
             final.parent.mkdir(parents=True, exist_ok=True)
         for name, content in files.items():
             made.append((_written_beside(folder / name, content), folder / name))
-        if seal is not None:
-            made.sort(key=lambda pair: pair[1] == folder / seal)
-            (folder / seal).unlink(missing_ok=True)
+        seals = [folder / name for name in ([seal] if isinstance(seal, str) else seal)]
+        made.sort(key=lambda pair: pair[1] in seals)
+        for old in seals:
+            old.unlink(missing_ok=True)
+            _keep_names(old.parent)
         for temporary, final in made:
             os.replace(temporary, final)
     finally:

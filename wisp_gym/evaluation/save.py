@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 
 from wisp_gym.evaluation.compare import Comparison
+from wisp_gym.evaluation.event_log_seal import seals_among
 from wisp_gym.evaluation.manifest import manifest_json
 from wisp_gym.evaluation.output import CSV_FILE, MANIFEST_FILE, SUMMARY_FILE, write_together
 from wisp_gym.evaluation.spec import Resolve
@@ -42,5 +43,6 @@ def save(
     files[MANIFEST_FILE] = manifest_json(comparison, resolve, command, jobs, started, digests)
     if comparison.bounds is not None:
         comparison.bounds.keep()
-    write_together(folder, {**files, **(also or {})}, MANIFEST_FILE, written)
+    seals = [*seals_among(written or {}), MANIFEST_FILE]
+    write_together(folder, {**files, **(also or {})}, seals, written)
     return [folder / name for name in files]

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from wisp_gym.errors import InputError
 from wisp_gym.metrics.measure import measure
 from wisp_gym.metrics.replay import replay
+from wisp_gym.metrics.replay_due import COMPLETE, missing, new_answers
 from wisp_gym.pipeline.books import Books
 from wisp_gym.pipeline.log import (
     KINDS,
@@ -93,22 +94,35 @@ class Replay(Books):
         for name, value in dataclasses.asdict(serving).items():
             self.state.control[name] = value
         self._rows, self._next = with_newcomers(rows), 0
+        self._answers = new_answers(self._rows, world.devices)
 
     def run(self) -> Replay:
         """Go to the horizon and return this object, the window marked."""
         self._until(self.world.warmup_ns)
         self.mark_window()
         self._until(self.world.horizon_ns)
+        self._check_end()
         self.settle()
         return self
 
     def _until(self, time_ns: int) -> None:
         """Book all rows before a time."""
-        self._next = int(replay(self.world.arrays, self.state, self._rows, self._next, time_ns))
+        arrays, state, answers = self.world.arrays, self.state, self._answers
+        self._next = int(replay(arrays, state, answers, self._rows, self._next, time_ns))
         if self._next < 0:
             row = -1 - self._next
             kind = KINDS[self._rows[row, 1]]
             raise InputError(f"event log: row {row} ({kind}) cannot follow the rows before it in this world")
+
+    def _check_end(self) -> None:
+        """Refuse a log that stops before the run does: something was still to happen."""
+        d = int(missing(self.world.arrays, self.state, self._answers, self.world.horizon_ns))
+        if d != COMPLETE:
+            whom = f"device {d}" if d < self.world.devices else "the queue"
+            raise InputError(
+                f"event log: ends after {len(self._rows)} rows, but something was still to come for {whom} "
+                f"in the {self.world.horizon_ns * 1e-9:g} s of the run; allowed: the whole log"
+            )
 
 
 def with_newcomers(rows: Rows) -> Rows:

@@ -17,7 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from wisp_gym._jit import kernel
-from wisp_gym.pipeline.accounting import account_delivery, settle_device
+from wisp_gym.metrics.replay_due import Answers, round_due_ns, send_answer, session_due, take_answer
+from wisp_gym.pipeline.accounting import account_delivery, note_behind, settle_device
 from wisp_gym.pipeline.ahead import agreements, ahead_token_ns
 from wisp_gym.pipeline.device import (
     HEADER_BYTES,
@@ -43,6 +44,7 @@ from wisp_gym.pipeline.log import (
     LOG_START,
     LOG_SUPERSEDE,
     LOG_VERIFY,
+    LOG_WAIT,
 )
 from wisp_gym.pipeline.memory import hold
 from wisp_gym.pipeline.queue import join_queue, kv_reserve, leave_queue
@@ -56,10 +58,11 @@ Rows = npt.NDArray[np.int64]
 
 
 @kernel
-def replay(world: WorldArrays, state: State, rows: Rows, begin: int, until_ns: int) -> int:
+def replay(world: WorldArrays, state: State, answers: Answers, rows: Rows, begin: int, until_ns: int) -> int:
     """Book the rows from `begin` on that lie before a time, and let the clock stand there.
 
     :param world: of the run; :param state: at time zero, or where the last call left it
+    :param answers: likewise
     :param rows: of the log, every index in them within the world; of a `supersede` row the last number is the
     tokens of the request that came  # (rows, 8)
     :return: the first row not booked; -1 - i where row i cannot follow the ones before it
@@ -70,7 +73,7 @@ def replay(world: WorldArrays, state: State, rows: Rows, begin: int, until_ns: i
             return -1 - i
         catch_up(world, state, rows[i, 0], is_before_pass_end(rows[i, 1]))
         state.clock[0]["now_ns"] = rows[i, 0]
-        booked = book(world, state, rows, i)
+        booked = book(world, state, answers, rows, i)
         if booked == 0:
             return -1 - i
         i += booked
@@ -116,6 +119,7 @@ def book_pass_end(state: State) -> None:
     """
     clock = state.clock[0]
     clock["busy"] = 0
+    clock["ask"] = 1
     count_queue_interference(state)
     for i in range(clock["batch_size"]):
         d = state.batch[i]
@@ -124,7 +128,7 @@ def book_pass_end(state: State) -> None:
 
 
 @kernel
-def book(world: WorldArrays, state: State, rows: Rows, i: int) -> int:
+def book(world: WorldArrays, state: State, answers: Answers, rows: Rows, i: int) -> int:
     """Book row i; return how many rows that took, 0 where it cannot follow the ones before it."""
     kind, d, session = rows[i, 1], rows[i, 2], rows[i, 3]
     if kind == LOG_PASS:
@@ -135,14 +139,17 @@ def book(world: WorldArrays, state: State, rows: Rows, i: int) -> int:
         hold(state, d, 0)
         state.totals[0]["evictions"] += 1
         return 1
+    if kind == LOG_WAIT:
+        state.clock[0]["ask"], state.clock[0]["wake_ns"] = 0, rows[i, 4]
+        return 1
     if kind == LOG_MEMBER or (d >= 0 and session >= 0 and session != state.devices[d]["session"]):
         return 0
     if kind == LOG_DRAFT:
         return book_draft(world, state, d, rows[i])
     if kind == LOG_VERIFY:
-        return book_verify(world, state, d, rows[i])
+        return book_verify(world, state, answers, d, rows[i])
     if kind == LOG_DELIVER:
-        return book_delivery(world, state, d, rows[i])
+        return book_delivery(world, state, answers, d, rows[i])
     if kind == LOG_AHEAD:
         book_ahead(world, state, d, rows[i])
     elif kind == LOG_RETRY:
@@ -154,9 +161,12 @@ def book(world: WorldArrays, state: State, rows: Rows, i: int) -> int:
 
 @kernel
 def book_start(world: WorldArrays, state: State, d: int, session: int, start_ns: int) -> int:
-    """A session is laid out."""
-    mine = state.devices[d]
-    if mine["phase"] != IDLE or session <= mine["session"] or start_ns < state.clock[0]["now_ns"]:
+    """A session is laid out, at the beginning or as the one before it ends."""
+    before = state.devices[d]["session"]
+    laid_ns = 0 if before < 0 else state.outcomes[before]["last_ns"]
+    if state.devices[d]["phase"] != IDLE or laid_ns != state.clock[0]["now_ns"]:
+        return 0
+    if session_due(world, state, d) != (session, start_ns):
         return 0
     state.requests[d]["group"] = world.devices[d]["group"]
     state.requests[d]["device"] = d
@@ -171,6 +181,8 @@ def book_draft(world: WorldArrays, state: State, d: int, row: Any) -> int:
     session = world.sessions[mine["session"]]
     drafted, sent, checked = row[4], row[5], row[6] == 1
     left = session["length"] - mine["committed"] - 1
+    if mine["delivered"] < mine["committed"] or round_due_ns(world, state, d) != clock["now_ns"]:
+        return 0
     if mine["phase"] != DOWNLINK or not 0 <= sent <= drafted or drafted > min(left, MAX_DRAFT):
         return 0
     accepted = agreements(world, session["offset"] + mine["committed"], drafted)
@@ -209,6 +221,7 @@ def book_pass(world: WorldArrays, state: State, rows: Rows, i: int) -> int:
     count_pass(state, end_ns - clock["now_ns"])
     clock["batch_no"] += 1
     clock["busy"] = 1
+    clock["ask"] = 0
     return 1 + int(members)
 
 
@@ -258,7 +271,7 @@ def exact_time_ns(world: WorldArrays, state: State) -> float:
 
 
 @kernel
-def book_verify(world: WorldArrays, state: State, d: int, row: Any) -> int:
+def book_verify(world: WorldArrays, state: State, answers: Answers, d: int, row: Any) -> int:
     """A request's pass has ended: its tokens are committed and on their way."""
     clock, mine = state.clock[0], state.devices[d]
     length = world.sessions[mine["session"]]["length"]
@@ -268,7 +281,7 @@ def book_verify(world: WorldArrays, state: State, d: int, row: Any) -> int:
     if row[5] != mine["accepted"] or row[6] != committed or committed > length:
         return 0
     done = commit(world, state, d)
-    cross_downlink(world, state, d, mine["accepted"] + 1, clock["now_ns"])
+    send_answer(answers, d, cross_downlink(world, state, d, mine["accepted"] + 1, clock["now_ns"]), committed)
     mine["phase"] = DOWNLINK
     if state.control[0]["server_loop"] == 1 and not done:
         from_ns = max(clock["now_ns"], round_from_ns(world, state, d, mine["committed"]))
@@ -279,17 +292,18 @@ def book_verify(world: WorldArrays, state: State, d: int, row: Any) -> int:
 
 
 @kernel
-def book_delivery(world: WorldArrays, state: State, d: int, row: Any) -> int:
-    """Tokens reach a device."""
+def book_delivery(world: WorldArrays, state: State, answers: Answers, d: int, row: Any) -> int:
+    """Tokens reach a device, when its link brings them."""
     device, mine, now_ns = world.devices[d], state.devices[d], state.clock[0]["now_ns"]
     session, g, tokens = mine["session"], device["group"], row[4]
     group, counter = world.groups[g], state.counters[g]
-    if tokens < 1 or mine["delivered"] + tokens > mine["committed"] or mine["delivered"] + tokens != row[5]:
+    if tokens < 1 or mine["delivered"] + tokens != row[5] or not take_answer(answers, d, now_ns, row[5]):
         return 0
-    settle_device(device, mine, world.sessions, state.outcomes, group, now_ns, counter)
+    settle_device(state.clock[0], mine, world.sessions, state.outcomes, group, now_ns, counter)
     length = world.sessions[session]["length"]
     outcome = state.outcomes[session]
     if account_delivery(mine, outcome, length, group, counter, state.tbt[g], tokens, now_ns):
+        note_behind(state.clock[0], mine, 0)
         mine["phase"] = IDLE
     return 1
 
@@ -335,6 +349,7 @@ def book_supersede(world: WorldArrays, state: State, d: int, row: Any) -> int:
     if mine["phase"] != QUEUED or row[4] != mine["k"] or not fits:
         return 0
     wasted = max(0, mine["k"] - mine["accepted"] - 1)
+    state.clock[0]["ask"] = 1
     mine["k"] = k
     mine["accepted"] = agreements(world, session["offset"] + mine["committed"], k)
     wasted = max(0, k - mine["accepted"] - 1) - wasted
