@@ -106,3 +106,44 @@ FAULTS = (
         'if mine["retries"] <= control["retries"]:',
     ),
 )
+"""What simulators of this kind get wrong: steps left out, wrong ties, off by one."""
+
+INSTANTS = (
+    Fault(
+        "pass end first",
+        "a pass ends before the other events of its instant",
+        "pipeline/advance.py",
+        "    active = waits_actively(state)\n    while clock",
+        '    active = waits_actively(state)\n    if clock["busy"] == 1 and clock["pass_end_ns"] == now_ns:\n'
+        "        end_pass(world, state)\n    while clock",
+    ),
+    Fault(
+        "time-out first",
+        "a time-out comes before the requests that arrive at its instant",
+        "pipeline/events.py",
+        "ARRIVAL = 2  # a request reaches the server\nTIMEOUT = 3 ",
+        "ARRIVAL = 3  # a request reaches the server\nTIMEOUT = 2 ",
+    ),
+    Fault(
+        "horizon",
+        "a session may start at the horizon",
+        "pipeline/device.py",
+        "    if start_ns < horizon_ns:\n",
+        "    if start_ns <= horizon_ns:\n",
+    ),
+    Fault(
+        "first token",
+        "a first token at the window's first instant does not count",
+        "metrics/sessions.py",
+        "np.where(first_ns >= start_ns, first_ns",
+        "np.where(first_ns > start_ns, first_ns",
+    ),
+    Fault(
+        "overlap",
+        "a session that ends as the window begins counts as one of its",
+        "metrics/sessions.py",
+        "inside = begun & (time_ns > 0)",
+        "inside = begun & (time_ns >= 0)",
+    ),
+)
+"""What comes first at one nanosecond, and what counts at the edges of window and horizon."""

@@ -2,8 +2,9 @@
 
     python benchmarks/reference.py --scenarios 1000
 
-Draws random pairs of a world and a policy (tests/strategies.py, the same everywhere), runs each through both
-(tests/reference) and compares event logs to the nanosecond, outcomes of sessions, counters and metrics.
+Draws random pairs of a world and a policy (tests/strategies.py, the same everywhere), runs each through
+both (tests/reference) and compares event logs to the nanosecond, outcomes of sessions, counters and metrics.
+Of every fifth world the kernel draws the token streams as it needs them, the reference reads the whole one.
 Prints how many pairs agree by scheduler, drafter and feature, how many rows of each kind were compared, and
 every difference found; ends with one line of JSON. Exit code 1 when any pair differs.
 """
@@ -25,8 +26,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 from reference import disagreement, simulate
 from strategies import Case, draw_case
 
+from wisp_gym.metrics import measure
 from wisp_gym.pipeline import Simulation
 from wisp_gym.pipeline.log import KINDS
+
+STREAMED = 5
+"""Of every so many worlds one is streamed."""
 
 
 def drafter_name(case: Case) -> str:
@@ -41,7 +46,6 @@ def features(case: Case, rows: Any) -> list[str]:
     """Return what a case has that others have not, from its scenario, its policy and what happened."""
     spec, policy = case.scenario(), case.policy()
     kinds = {KINDS[kind] for kind in np.unique(rows[:, 1])}
-    chunks = policy.drafter.server_loop or bool((rows[:, 1] == KINDS.index("member")).any())
     found = {
         f"workload {spec.workload.kind}": True,
         "flow control": spec.workload.lead_s is not None,
@@ -49,9 +53,11 @@ def features(case: Case, rows: Any) -> list[str]:
         "time-outs": policy.drafter.timeout_s is not None,
         "suspects dropped": policy.drafter.drop_suspect,
         "padded": policy.scheduler.padded,
+        "everything in step": case.remade.step_ms > 0,
+        "slow passes": case.remade.slow > 1,
         "blocks of KV memory": spec.server.block > 1,
         "evictions": "evict" in kinds,
-        "requests in parts": chunks and _parts(rows),
+        "requests in parts": _parts(rows),
         "waits": "wait" in kinds,
         "requests replaced": bool(((rows[:, 1] == KINDS.index("supersede")) & (rows[:, 5] == 1)).any()),
     }
@@ -75,7 +81,9 @@ def compare(index: int, pairs: Counter[str], agreeing: Counter[str], kinds: Coun
     """Compare one case and count it; return the first difference."""
     case = draw_case(index)
     world, policy = case.world(), case.policy()
-    kernel = Simulation(world, policy, case.policy_seed, log=True).run()
+    streamed = index % STREAMED == 0
+    ours = case.world(whole=False) if streamed else world
+    kernel = Simulation(ours, policy, case.policy_seed, log=True).run()
     found = disagreement(simulate(world, policy, case.policy_seed), kernel)
     rows = kernel.events
     names = [
@@ -83,6 +91,10 @@ def compare(index: int, pairs: Counter[str], agreeing: Counter[str], kinds: Coun
         f"drafter {drafter_name(case)}",
         *(f"with {name}" for name in features(case, rows)),
     ]
+    if streamed:
+        names.append("with streams drawn as needed")
+    if measure(kernel)["stalled_30s_share"] > 0:
+        names.append("with stalls of 30 s")
     pairs.update(names)
     if found is None:
         agreeing.update(names)

@@ -9,6 +9,9 @@ import numpy as np
 
 T = TypeVar("T")
 
+FINE = 10**6
+"""Steps between the two ends of a number: what is drawn lies on no grid that could hide a rounding."""
+
 WholeNumber = Callable[[int, int], int]
 """Returns a whole number of low to high, both included."""
 
@@ -33,8 +36,16 @@ class Draw:
         return options[self.integer(0, len(options) - 1)]
 
     def number(self, low: float, high: float) -> float:
-        """Return one of 41 evenly spaced numbers, both ends included."""
-        return round(low + (high - low) * self.integer(0, 40) / 40, 6)
+        """Return a number between two, both included, to 6 decimals."""
+        return round(low + (high - low) * self.integer(0, FINE) / FINE, 6)
+
+    def spread(self, low: float, high: float) -> float:
+        """Return a number between two above 0; each factor is as likely, and so are small ones."""
+        return round(low * (high / low) ** (self.integer(0, FINE) / FINE), 6)
+
+    def size(self, low: int, high: int) -> int:
+        """Return a whole number between two above 0, both included, small ones more often: odd or even."""
+        return min(high, int(low * ((high + 1) / low) ** (self.integer(0, FINE) / FINE)))
 
     def chance(self, percent: int) -> bool:
         """Return True in so many of 100 cases; hypothesis shrinks towards False."""

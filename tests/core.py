@@ -243,9 +243,9 @@ def _rebuild(sim: Simulation) -> list[Request]:
     now: dict[int, Request] = {}
     tokens: dict[int, int] = {}  # that a device's session has after its last verified round
     last_arrival: dict[int, int] = {}
-    repeated: dict[int, list[tuple[int, int]]] = defaultdict(
+    repeated: dict[int, list[tuple[int, int, int]]] = defaultdict(
         list
-    )  # arrival and tokens of what is asked again
+    )  # arrival, session, tokens asked again
     ends: dict[int, int] = {}
     starts: dict[int, Row] = {}
 
@@ -264,12 +264,13 @@ def _rebuild(sim: Simulation) -> list[Request]:
         elif row.kind == "retry":
             again = row.time + link_ns(world, row.device, row.time, up=True)
             last_arrival[row.device] = max(again, last_arrival[row.device] + 1)
-            repeated[row.device].append((last_arrival[row.device], row.a))
+            repeated[row.device].append((last_arrival[row.device], row.session, row.a))
         elif row.kind == "supersede":
-            time, k = repeated[row.device].pop(0)
+            time, session, k = repeated[row.device].pop(0)
             assert time == row.time
             if row.b == 1:
                 request = now[row.device]
+                assert request.session == session
                 assert request.k == row.a < k
                 request.k = k
             else:

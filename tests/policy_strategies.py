@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, get_args
 
 from chooser import Draw
+from remade import AS_DRAWN, Remade
 
 from wisp_gym.pipeline import DrafterRule, Policy, SchedulerRule
 from wisp_gym.pipeline.policy import Deadline, Expected, Late, SchedulerKind
@@ -91,45 +92,57 @@ DRAFTERS: tuple[Callable[[Draw], DrafterRule], ...] = (
 )
 
 
-def draw_drafter(draw: Draw) -> DrafterRule:
+def _in_step(time_s: float, remade: Remade, least: int) -> float:
+    """A time, where everything is in step a multiple of it."""
+    if remade.step_ms == 0:
+        return time_s
+    return max(least, round(1000 * time_s / remade.step_ms)) * remade.step_ms / 1000
+
+
+def draw_drafter(draw: Draw, remade: Remade) -> DrafterRule:
     """Return a random drafter's settings."""
-    make = draw.choice(DRAFTERS)
+    patient = remade.slow > 1 and draw.chance(60)  # where requests wait for so long, longer ones replace them
+    make = draw.choice(AHEAD if patient else (*DRAFTERS, *AHEAD))
     rule = make(draw)
     changes: dict[str, Any] = {}
-    if make in AHEAD and draw.chance(45):
+    if make in AHEAD and draw.chance(90 if patient else 55):
         changes["ahead"] = True
     elif make in SUSPECT and draw.chance(35):
         changes["drop_suspect"] = True
-    if make is not _server_loop and draw.chance(40):
-        changes["timeout_s"] = draw.choice((0.1, 0.05, 0.02, 0.07, 0.2, 0.4, 1.0))
+    if make is not _server_loop and draw.chance(60 if "ahead" in changes else 40):
+        longest_s = 4.0 if remade.slow > 1 else 1.0
+        changes["timeout_s"] = _in_step(draw.spread(0.015, longest_s), remade, 1)
         changes["retries"] = draw.choice((3, 0, 1, 2, 20))
     return dataclasses.replace(rule, **changes)
 
 
-def draw_scheduler(draw: Draw) -> SchedulerRule:
+def draw_scheduler(draw: Draw, remade: Remade) -> SchedulerRule:
     """Return a random scheduler's settings."""
     kind: SchedulerKind = draw.choice((*get_args(SchedulerKind), "slo-aware", "continuous"))
     settings: dict[str, Any] = {
         "padded": draw.chance(50 if kind == "static" else 10),
         "deadline": draw.choice((None, *get_args(Deadline))),
         "expected": draw.choice(get_args(Expected)),
-        "max_requests": draw.choice((None, None, None, 2, 5, 1)),
-        "token_budget": draw.choice((None, None, None, 32, 100, 300, 8)),
+        "max_requests": draw.size(1, 9) if draw.chance(50) else None,
+        "token_budget": draw.size(4, 400) if draw.chance(55) else None,
     }
     if kind == "slo-aware":
         settings["late"] = draw.choice(get_args(Late))
-        settings["margin_s"] = draw.choice((0.0, 0.01, 0.05, 0.1, 0.3, 1.0))
+        settings["margin_s"] = _in_step(draw.spread(0.001, 1) if draw.chance(80) else 0.0, remade, 0)
     elif kind == "static":
         settings["static_size"] = draw.integer(1, 9)
-        settings["static_limit_s"] = draw.choice((0.0, 0.01, 0.05, 0.2, 1.0))
+        settings["static_limit_s"] = _in_step(draw.spread(0.001, 1) if draw.chance(80) else 0.0, remade, 0)
     elif kind == "continuous":
         settings["run_to_completion"] = draw.chance(40)
         settings["whole_output"] = draw.chance(50)
     elif kind == "proportional-fair":
-        settings["fair_s"] = draw.choice((10.0, 0.001, 0.3, 2.0))
+        settings["fair_s"] = draw.spread(0.001, 20)
     return SchedulerRule(kind, **settings)
 
 
-def draw_policy(draw: Draw) -> Policy:
-    """Return a random policy."""
-    return Policy("case", draw_drafter(draw), draw_scheduler(draw))
+def draw_policy(draw: Draw, remade: Remade = AS_DRAWN) -> Policy:
+    """Return a random policy.
+
+    :param remade: what is changed in the worlds that it is for
+    """
+    return Policy("case", draw_drafter(draw, remade), draw_scheduler(draw, remade))

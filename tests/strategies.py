@@ -2,7 +2,9 @@
 
 Both read one description (tests/scenario_strategies.py, tests/policy_strategies.py). Cases are small, valid
 by construction, and loaded enough that queues, chunks, evictions, flow control and time-outs come in a good
-share of them: `python benchmarks/invariants.py` counts them.
+share of them: `python benchmarks/invariants.py` counts them. Numbers lie on no grid, but in a sixth of the
+cases every duration is a multiple of one step, so that things of unlike kinds happen at one instant; some run
+for longer than 30 s on a server so slow that sessions stall.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from chooser import Draw, seeded
 from hypothesis import settings
 from hypothesis import strategies as st
 from policy_strategies import draw_policy
+from remade import AS_DRAWN, Remade
 from scenario_strategies import TraceRows, draw_scenario
 
 from wisp_gym import scenario
@@ -42,6 +45,7 @@ class Case:
     :param overrides: of the scenario `quickstart`; :param seed: the world's
     :param controller: the policy; :param policy_seed: of its own randomness
     :param trace: requests of an open loop, or None
+    :param remade: what is changed in the world drawn
     """
 
     overrides: tuple[str, ...]
@@ -49,6 +53,7 @@ class Case:
     controller: Policy
     policy_seed: int = 0
     trace: TraceRows | None = None
+    remade: Remade = AS_DRAWN
 
     def __repr__(self) -> str:
         return _made(self)
@@ -61,20 +66,38 @@ class Case:
         given = () if self.trace is None else (f"workload.trace={self.trace.path()}",)
         return scenario.load("quickstart", (*self.overrides, *given, *more))
 
-    def world(self) -> World:
-        """Draw the world."""
-        return draw_world(self.scenario(), self.seed)
+    def world(
+        self, devices: int | None = None, horizon_s: float | None = None, whole: bool | None = True
+    ) -> World:
+        """Draw the world, or a smaller one with which it begins.
+
+        :param whole: with its token streams, or without (`draw_world`)
+        """
+        drawn = draw_world(self.scenario(), self.seed, devices, horizon_s, whole=whole)
+        return self.remade.world(drawn)
 
     def policy(self) -> Policy:
         """Return the policy."""
         return self.controller
 
 
+def draw_remade(draw: Draw) -> Remade:
+    """Return what is changed in a world: mostly nothing."""
+    remade = AS_DRAWN
+    if draw.chance(18):
+        remade = Remade(step_ms=draw.size(4, 1000), link_steps=draw.integer(0, 2))
+    if draw.chance(25):
+        remade = dataclasses.replace(remade, slow=draw.spread(2, 1000))
+    return remade
+
+
 def make_case(draw: Draw) -> Case:
-    """Return a case; what the worlds of two cases are is independent of what their policies are."""
-    overrides, trace = draw_scenario(draw)
+    """Return a case; what its world is is independent of what its policy is, but for what is changed in
+    the world."""
+    remade = draw_remade(draw)
+    overrides, trace = draw_scenario(draw, remade)
     seed = draw.integer(0, 2**32 - 1)
-    return Case(overrides, seed, draw_policy(draw), draw.integer(0, 3), trace)
+    return Case(overrides, seed, draw_policy(draw, remade), draw.integer(0, 3), trace, remade)
 
 
 def draw_case(index: int) -> Case:

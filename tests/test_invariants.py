@@ -151,10 +151,10 @@ def test_worlds_and_what_happens_in_them_nest_in_random_cases(case: Case) -> Non
     first devices are a smaller world."""
     whole, scenario = case.world(), case.scenario()
     half_ns = whole.horizon_ns // 2
-    short = draw_world(scenario, case.seed, horizon_s=half_ns / 1e9)
+    short = case.world(horizon_s=half_ns / 1e9)
     assert_nested(short, whole, short.devices)
     if not scenario.open_loop:
-        fewer = draw_world(scenario, case.seed, devices=(whole.devices + 1) // 2)
+        fewer = case.world(devices=(whole.devices + 1) // 2)
         assert_nested(fewer, whole, fewer.devices)
     early, late = (Simulation(world, case.policy(), case.policy_seed, log=True) for world in (short, whole))
     early.until(half_ns)

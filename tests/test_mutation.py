@@ -9,26 +9,28 @@ from reference import difference
 from strategies import draw_case
 
 import wisp_gym
-from benchmarks.faults import FAULTS
+from benchmarks.faults import FAULTS, INSTANTS
 from benchmarks.mutation import judge
 
 PACKAGE = Path(wisp_gym.__file__).parent
-SHORT = 12  # a case of few events that both faults change
-BY_NAME = {fault.name: fault for fault in FAULTS}
+SHORT = 31  # a case of few events that both faults change
+EVERY = FAULTS + INSTANTS
+BY_NAME = {fault.name: fault for fault in EVERY}
 
 
-def test_ten_unlike_faults_each_fit_once() -> None:
-    assert len(FAULTS) == len(BY_NAME) == len({(fault.file, fault.right) for fault in FAULTS}) == 10
-    for fault in FAULTS:
+def test_unlike_faults_each_fit_once() -> None:
+    assert len(FAULTS) == 10
+    assert len(EVERY) == len(BY_NAME) == len({(fault.file, fault.right) for fault in EVERY})
+    for fault in EVERY:
         assert (PACKAGE / fault.file).read_text(encoding="utf-8").count(fault.right) == 1
         assert fault.right != fault.wrong
 
 
 def test_a_fault_that_does_not_fit_is_an_error(tmp_path: Path) -> None:
-    for file in {fault.file for fault in FAULTS}:
+    for file in {fault.file for fault in EVERY}:
         (tmp_path / file).parent.mkdir(exist_ok=True)
         (tmp_path / file).write_text("nothing of the kind\n")
-    for fault in FAULTS:
+    for fault in EVERY:
         with pytest.raises(ValueError, match="0 times"):
             fault.seed(tmp_path)
 

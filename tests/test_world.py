@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import itertools
 import math
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 from core import EASY, SECOND, draw, small, world_hash
 from numpy.typing import NDArray
 
+import wisp_gym
 from wisp_gym.errors import InputError
 from wisp_gym.metrics import measure
 from wisp_gym.pipeline import DrafterRule, Policy, SchedulerRule, Simulation
+from wisp_gym.pipeline.log import KINDS
 from wisp_gym.pipeline.verify import noise_factor
 from wisp_gym.profiles import network as network_profile
 from wisp_gym.world import World, draw_world, template_of, world_seed
@@ -20,6 +25,7 @@ from wisp_gym.world.fleet import Probe
 from wisp_gym.world.network import link_cell
 from wisp_gym.world.types import CELLS, SLOT_NS
 
+PROFILES = Path(wisp_gym.__file__).parent / "profiles" / "data"
 STABLE = ("group", "draft_ns", "check_ns", "prefill_ns", "network", "back_ns", "kind", "power_w", "speed")
 
 
@@ -150,6 +156,34 @@ def test_links_have_the_measured_round_trips_and_correlation(name: str) -> None:
     for q in (0.1, 0.5, 0.9):
         share = np.mean([one <= np.quantile(total, q) for one in series])
         assert share == pytest.approx(q, abs=0.03)
+
+
+def test_uplinks_have_the_uplinks_share_and_downlinks_the_rest(tmp_path: Path) -> None:
+    """A link whose way up takes 0.8 of the round trip: in the tables, and in a run."""
+    link = yaml.safe_load((PROFILES / "networks/lte.yaml").read_text())
+    link["uplink"]["value"] = 0.8
+    (tmp_path / "slow-up.yaml").write_text(yaml.safe_dump(link))
+    world = draw((*EASY, f"fleet.networks=[{{network: {tmp_path / 'slow-up.yaml'}, share: 1}}]"))
+    median_ns = 0.025 * SECOND  # of the round trip, in the profile
+    assert np.median(world.arrays.up_ns[0]) == pytest.approx(0.8 * median_ns, rel=0.01)
+    assert np.median(world.arrays.down_ns[0]) == pytest.approx(0.2 * median_ns, rel=0.01)
+    assert set(world.arrays.devices["back_ns"]) == {int(np.median(world.arrays.down_ns[0]))}
+    sim = Simulation(world, Policy("one", DrafterRule.fixed(2), SchedulerRule()), log=True).run()
+    back, sent = [], {}
+    for time_ns, kind, device in sim.events[:, :3].tolist():
+        if KINDS[kind] == "verify":
+            sent[device] = time_ns
+        elif KINDS[kind] == "deliver":
+            back.append(time_ns - sent[device])
+    assert len(back) > 200
+    assert np.median(back) == pytest.approx(0.2 * median_ns, rel=0.1)
+    both_ns = sum(int(sim.state.counters[g]["network_ns"]) for g in range(4))
+    assert both_ns / len(back) == pytest.approx(SECOND * mean_rtt_s(link["rtt"]), rel=0.1)
+
+
+def mean_rtt_s(rtt: dict[str, Any]) -> float:
+    """Mean of quantiles with straight lines between, s."""
+    return float(np.trapezoid(rtt["values"], rtt["probabilities"])) / 1000
 
 
 def test_a_link_is_constant_within_a_slot_and_its_own() -> None:

@@ -1,5 +1,8 @@
-"""The Bayesian drafter's use of its filter. The filter itself, a law of numbers like the stop scores, is
-the library's (wisp_gym/rules/bayes.py): checked here is when it learns, what of, and when a draft ends."""
+"""The Bayesian drafter's use of its filter.
+
+The filter itself, a law of numbers like the stop scores, is the library's (wisp_gym/rules/bayes.py): what is
+checked here is when it learns, what of, and when a draft ends.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,7 @@ class Beliefs:
         self.by_device: dict[int, Any] = {}
 
     def learn(self, device: Device, session: Session) -> None:
-        """What became of the last round: signals where the outcome is known; one unseen after them."""
+        """What became of the last round: positions whose outcome is known, and one unseen after them."""
         verified, accepted = device.answer
         belief = self.by_device.setdefault(device.index, np.zeros(bayes.belief_length(self.law)))
         at = session.committed - accepted - 1

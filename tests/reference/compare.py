@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from reference.agent import AgentDrafting, AgentServer
 from reference.measures import Measures
 from reference.simulator import Simulator
 from wisp_gym.metrics import measure
@@ -40,12 +42,18 @@ class Reference:
     metrics: dict[str, float]
 
 
-def simulate(world: World, policy: Policy, policy_seed: int = 0) -> Reference:
+def simulate(
+    world: World, policy: Policy, policy_seed: int = 0, actions: Iterable[Any] | None = None
+) -> Reference:
     """Run the world under the policy in the reference simulator.
 
+    :param actions: what an agent does at its dispatches, one after another; the policy is then the one that
+    it starts from
     :raises NotImplementedError: a drafter or scheduler that the reference leaves out
     """
     sim = Simulator(world, policy, policy_seed)
+    if actions is not None:
+        sim.drafting, sim.server = AgentDrafting(sim), AgentServer(sim, actions)
     sim.start()
     sim.until(min(world.warmup_ns, world.horizon_ns))
     sim.books.settle_memory(sim.now_ns)

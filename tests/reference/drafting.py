@@ -60,7 +60,7 @@ class Drafting:
         raise NotImplementedError(f"drafter {kind}")
 
     def run(self, session: Session, at: int, limit: int, on_path: bool) -> tuple[int, int, bool]:
-        """Draft from a position until limit or stop rule: tokens, the run that agrees, a suspect last."""
+        """Draft to the limit or the stop rule: tokens, the run that agrees, whether the last is a suspect."""
         drafted, accepted, suspect = 0, 0, False
         product = 1.0
         while drafted < limit and not suspect:

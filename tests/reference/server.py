@@ -128,7 +128,7 @@ class Server:
         """What it costs with what the memory holds of its session now."""
         session = request.session
         request.new = session.context - session.cached + request.k
-        request.take = min(request.new, max(1, self.max_new // 2))
+        request.take = min(request.new, (self.max_new + 1) // 2)
         pairs = request.take * (request.take + session.cached)
         request.alone_ns = self.estimate(request.take, pairs, session.cached)
 

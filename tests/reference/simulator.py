@@ -252,7 +252,7 @@ class Simulator:
         self.waiting.begin(device, session, sent, draft.k)
 
     def head_start(self, device: Device, draft: Round, draft_ns: int) -> tuple[int, int, int]:
-        """What of the draft is there already: time spent, tokens; and time spent on more than it needs."""
+        """What of the draft is there: time spent on it, tokens; and time spent on more than it needs."""
         ahead = min(device.ahead, draft.drafted)
         head_ns = min(device.ahead_ns, draft_ns)
         extra_ns = device.ahead_ns - head_ns
