@@ -54,12 +54,18 @@ RUN_OPTIONS = {
 """Options that say what a run is; a run that is resumed has them already."""
 
 
+EXIT_CODES = """exit codes: 0 done, 1 failed, 2 wrong input, or a disk that is full or cannot be written to,
+130 interrupted, 143 ended by SIGTERM; a run that was ended goes on with --resume, from its last checkpoint
+(docs/interruptions.md)
+"""
+
+
 def parser() -> argparse.ArgumentParser:
     """Return the command line's parser."""
     described = (__doc__ or "").partition("\n\n")
     parser = OneLineParser(
         description=described[0],
-        epilog=f"examples:\n{described[2]}\n",
+        epilog=f"examples:\n{described[2]}\n{EXIT_CODES}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
@@ -259,7 +265,7 @@ def report(run: TrainingRun, outcome: Outcome) -> int:
 
 def how_to_go_on(planned: Sequence[TrainingRun]) -> str:
     """Return what there is of each run and the command that goes on with it."""
-    from agents.files import kept
+    from agents.run_record import kept
 
     return "; ".join(kept(run.folder) for run in planned)
 

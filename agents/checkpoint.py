@@ -6,6 +6,7 @@ arrays; numbers and names are JSON in its header. Nothing in it runs.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections import deque
@@ -30,7 +31,7 @@ from wisp_gym._json import parse_json
 from wisp_gym.errors import InputError
 from wisp_gym.evaluation.output import write_together
 
-FORMAT = 1
+FORMAT = 2
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -97,6 +98,8 @@ def put_back(checkpoint: Checkpoint, learner: OnPolicyAlgorithm) -> None:
         environments.restore(parts["environments"])
         _restore_learner(learner, parts["learner"], checkpoint)
         generators.restore(parts["generators"])
+    except InputError as error:
+        raise InputError(f"{CHECKPOINT}: {error}") from error
     except (LookupError, AttributeError, TypeError, ValueError, RuntimeError) as error:
         raise InputError(f"{CHECKPOINT}: not one of this version ({error})") from error
 
@@ -109,16 +112,17 @@ def save(folder: Path, checkpoint: Checkpoint) -> None:
     :raises InputError: the folder has gone
     :raises OSError: it cannot be written
     """
+    # Not ascontiguousarray, which gives an array without axes one.
+    arrays = {name: np.require(array, requirements="C") for name, array in checkpoint.arrays.items()}
     header = {
         "format": FORMAT,
         "run": checkpoint.run,
+        "arrays_sha256": _digest(arrays),
         "timesteps": checkpoint.timesteps,
         "updates": checkpoint.updates,
         "curves": checkpoint.curves,
         "rows": [asdict(row) for row in checkpoint.rows],
     }
-    # Not ascontiguousarray, which gives an array without axes one.
-    arrays = {name: np.require(array, requirements="C") for name, array in checkpoint.arrays.items()}
     content = safetensors.numpy.save(arrays, metadata={"checkpoint": json.dumps(header)})
     check_there(folder)
     write_together(folder, {CHECKPOINT: content})
@@ -143,6 +147,8 @@ def load(folder: Path) -> Checkpoint | None:
             raise InputError(f"checkpoint {path}: format {header['format']!r}; this version reads {FORMAT}")
         rows = tuple(ValidationRow(**row) for row in header["rows"])
         _check_header(header, rows)
+        if header["arrays_sha256"] != _digest(arrays):
+            raise ValueError("its arrays are not those that were written")
         return Checkpoint(
             header["run"], header["timesteps"], header["updates"], header["curves"], rows, arrays
         )
@@ -150,6 +156,16 @@ def load(folder: Path) -> Checkpoint | None:
         raise
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         raise InputError(f"checkpoint {path}: cannot be read ({error})") from error
+
+
+def _digest(arrays: Arrays) -> str:
+    """Return a hash of arrays, their names, kinds and shapes: a flipped bit would go on as another run."""
+    digest = hashlib.sha256()
+    for name in sorted(arrays):
+        array = arrays[name]
+        digest.update(f"{name}\0{array.dtype.str}\0{array.shape}\0".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
 
 
 def _check_header(header: Any, rows: Sequence[ValidationRow]) -> None:
@@ -179,9 +195,17 @@ def _optimiser_arrays(optimiser: torch.optim.Optimizer) -> Arrays:
 
 
 def _restore_optimiser(optimiser: torch.optim.Optimizer, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Put back what an optimiser remembered.
+
+    :raises InputError: of a parameter that is not there, or of another shape
+    """
+    shapes = [tuple(held.shape) for group in optimiser.param_groups for held in group["params"]]
     state: dict[int, dict[str, torch.Tensor]] = {}
     for name, array in arrays.items():
         index, _, entry = name.partition("/")
+        allowed = ((), (1,), shapes[int(index)])  # a counter of steps, or a number for each weight
+        if array.shape not in allowed or array.dtype != np.float32 or not np.isfinite(array).all():
+            raise InputError(f"optimiser/{name[:60]}; allowed: finite float32 of shape {shapes[int(index)]}")
         state.setdefault(int(index), {})[entry] = torch.from_numpy(array)
     optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
 
@@ -198,6 +222,16 @@ def _learner_arrays(learner: OnPolicyAlgorithm) -> Arrays:
 
 
 def _restore_learner(learner: OnPolicyAlgorithm, arrays: Arrays, checkpoint: Checkpoint) -> None:
+    """Put back what the learner last saw and counted.
+
+    :raises InputError: observations or beginnings of another shape or kind
+    """
+    copies = (learner.n_envs,)
+    spaces = {"observations": (copies + (learner.observation_space.shape or ()), np.float32)}
+    for name, (shape, kind) in (spaces | {"starts": (copies, np.bool_)}).items():
+        kept = arrays[name]
+        if kept.shape != shape or kept.dtype != kind or not np.isfinite(kept).all():
+            raise InputError(f"learner/{name}; allowed: finite {np.dtype(kind)} of shape {shape}")
     learner.num_timesteps, learner._n_updates = checkpoint.timesteps, checkpoint.updates
     learner._last_obs, learner._last_episode_starts = arrays["observations"], arrays["starts"]
     returns, lengths = arrays["episode_returns"].tolist(), arrays["episode_lengths"].tolist()

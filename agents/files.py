@@ -95,25 +95,6 @@ def check_resumable(folder: Path) -> None:
     check_writable(folder, _FILES, "--resume")
 
 
-def kept(folder: Path) -> str:
-    """Return what there is of a run that has ended, and the command that goes on with it.
-
-    :param folder: the run's
-    """
-    from agents import run_record
-
-    try:
-        complete = run_record.read(folder).complete
-    except InputError:
-        return f"nothing of {folder} has been kept: start it anew"
-    resume = f"train.py --resume {folder}"
-    if complete:
-        return f"the model is in {folder}; {resume} makes what is missing of the comparison"
-    if (folder / CHECKPOINT).exists():
-        return f"{resume} goes on from its last checkpoint"
-    return f"{resume} begins it again, there is no checkpoint yet"
-
-
 def check_there(folder: Path) -> None:
     """Make sure, before something is added to a run, that its folder is still there.
 

@@ -7,9 +7,10 @@ the policy is rebuilt from.
 
 from __future__ import annotations
 
+import io
 import json
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,15 @@ if TYPE_CHECKING:
 
 PARTS = ("data", "policy.pth")
 """Members of the zip that a policy is rebuilt from."""
+
+MOST_BYTES = {"data": 2**24, "policy.pth": 2**29}
+"""What a member may hold once it is decompressed: far more than any policy for these spaces takes."""
+
+PACKINGS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+"""How members may be packed. zipfile bounds what comes out of these at a time; 4 KiB of bzip2 are 180 MiB."""
+
+CHUNK = 2**20
+"""Bytes decompressed at a time."""
 
 UNPICKLED = ("policy_class", "policy_kwargs", "observation_space", "action_space", "use_sde")
 """Entries of `data` that are needed; all others are passed over."""
@@ -50,20 +60,60 @@ def load(
     from wisp_gym.envs import AgentScheduler
 
     path = Path(path)
-    entries = _entries(path)
+    entries = _entries(path, _read(path, ("data",))["data"])
     if not trusted:
         raise InputError(
             f"model {path}: a zip of stable-baselines3; loading it {WARNING}; --trust allows it this once"
         )
-    policy, masked = _policy(path, entries)
+    policy, masked = _policy(path, entries, _plain_zip(_read(path, PARTS)))
     act = _act(path, policy, masked)
     return AgentScheduler(act, name or path.name, control, hold_s, masked).policy()
 
 
-def _entries(path: Path) -> list[str]:
-    """Return the names of what a zip's `data` holds; nothing is unpickled.
+def _member(path: Path, archive: zipfile.ZipFile, name: str) -> bytes:
+    """Return what a member of the zip holds, decompressed.
 
-    :raises InputError: no such file, no zip, or not one of stable-baselines3
+    What it says of its size may be a lie, so what comes out is counted as well.
+
+    :raises InputError: it is more than allowed, or packed in another way
+    """
+    entry = archive.getinfo(name)
+    if entry.compress_type not in PACKINGS:
+        raise InputError(
+            f"model {path}: {name} is packed by method {entry.compress_type}; allowed: stored or deflated"
+        )
+    _check_size(path, name, entry.file_size)
+    content = bytearray()
+    with archive.open(name) as member:
+        while chunk := member.read(CHUNK):
+            content += chunk
+            _check_size(path, name, len(content))
+    return bytes(content)
+
+
+def _check_inner(path: Path, name: str, content: bytes) -> None:
+    """Refuse a member that is a zip itself and says that it holds more than allowed.
+
+    :raises InputError: it does
+    """
+    with zipfile.ZipFile(io.BytesIO(content)) as inner:
+        _check_size(path, name, sum(entry.file_size for entry in inner.infolist()))
+
+
+def _check_size(path: Path, name: str, size: int) -> None:
+    """Refuse a member of more bytes than allowed.
+
+    :raises InputError: it has more
+    """
+    if size > MOST_BYTES[name]:
+        most = MOST_BYTES[name] >> 20
+        raise InputError(f"model {path}: {name} holds more than {most} MiB; allowed: at most that")
+
+
+def _read(path: Path, parts: Sequence[str]) -> dict[str, bytes]:
+    """Return what these members of a zip hold; nothing is unpickled.
+
+    :raises InputError: no such file, no zip, not one of stable-baselines3, or too large
     """
     if not path.is_file():
         raise InputError(f"model {path}: there is no such file")
@@ -72,15 +122,41 @@ def _entries(path: Path) -> list[str]:
             missing = [part for part in PARTS if part not in archive.namelist()]
             if missing:
                 raise InputError(f"model {path}: no model of stable-baselines3: no {missing[0]} in the zip")
-            fields = json.loads(archive.read("data"))
-    except (zipfile.BadZipFile, zipfile.LargeZipFile, OSError, EOFError, ValueError, RuntimeError) as error:
+            content = {part: _member(path, archive, part) for part in parts}
+            if zipfile.is_zipfile(io.BytesIO(content[parts[-1]])):  # as torch writes weights
+                _check_inner(path, parts[-1], content[parts[-1]])
+            return content
+    except InputError:
+        raise
+    except Exception as error:  # each decompressor has errors of its own
+        raise InputError(f"model {path}: damaged ({_line(error)})") from error
+
+
+def _entries(path: Path, data: bytes) -> list[str]:
+    """Return the names of what a zip's `data` holds; nothing is unpickled.
+
+    :raises InputError: it is not one of stable-baselines3
+    """
+    try:
+        fields = json.loads(data)
+    except (ValueError, RecursionError) as error:
         raise InputError(f"model {path}: damaged ({error})") from error
     if not isinstance(fields, dict) or "policy_class" not in fields:
         raise InputError(f"model {path}: no model of stable-baselines3: its data name no policy")
     return list(fields)
 
 
-def _policy(path: Path, entries: list[str]) -> tuple[Any, bool]:
+def _plain_zip(members: dict[str, bytes]) -> io.BytesIO:
+    """Return members as a zip in memory, uncompressed: what was counted is what is loaded."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    file.seek(0)
+    return file
+
+
+def _policy(path: Path, entries: list[str], content: io.BytesIO) -> tuple[Any, bool]:
     """Return the policy with its weights, and whether it takes a mask. Unpickles.
 
     :raises InputError: it cannot be rebuilt, is another algorithm's, or for other spaces
@@ -95,7 +171,7 @@ def _policy(path: Path, entries: list[str]) -> tuple[Any, bool]:
     torch.set_num_threads(1)
     passed_over = dict.fromkeys(entry for entry in entries if entry not in UNPICKLED)
     try:
-        data, tensors, _ = load_from_zip_file(path, custom_objects=passed_over, device="cpu")
+        data, tensors, _ = load_from_zip_file(content, custom_objects=passed_over, device="cpu")
         assert data is not None  # load_data is on
         kind, arguments = data["policy_class"], data["policy_kwargs"]
         spaces = data["observation_space"], data["action_space"]

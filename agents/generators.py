@@ -10,6 +10,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from wisp_gym.errors import InputError
+
+WORDS = 624
+"""Of the Mersenne Twister's state."""
+
 Arrays = dict[str, NDArray[Any]]
 
 
@@ -31,11 +36,14 @@ def restore(arrays: Mapping[str, NDArray[Any]]) -> None:
     """Set all three to a captured state.
 
     :param arrays: as `capture` returned them
+    :raises InputError: a place in NumPy's words, which NumPy does not check, is beyond them
     """
     spare = arrays["python_spare"]
     words = tuple(int(word) for word in arrays["python"])
     random.setstate((3, words, float(spare[0]) if spare.size else None))
     position, has_gauss = (int(value) for value in arrays["numpy_position"])
+    if arrays["numpy"].shape != (WORDS,) or not 0 <= position <= WORDS or has_gauss not in (0, 1):
+        raise InputError(f"generators/numpy_position: {position}, {has_gauss}; allowed: 0 to {WORDS}, 0 or 1")
     state = ("MT19937", arrays["numpy"], position, has_gauss, float(arrays["numpy_gauss"][0]))
     np.random.set_state(state)  # noqa: NPY002
     torch.set_rng_state(torch.from_numpy(arrays["torch"].copy()))

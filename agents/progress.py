@@ -12,14 +12,14 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from stable_baselines3.common.callbacks import BaseCallback
 
-from wisp_gym.signals import SIGNALS, end
+from wisp_gym.signals import SIGNALS, end, is_repeat, obey
 
 
 class Interrupt:
     """Notes that the user pressed Ctrl-C, so that training can end where it can be taken up again.
 
     A context manager: the signals are its own inside the block only. A second one raises `Ended`, a third
-    ends the process at once.
+    ends the process at once; the same signal within a second of the one before is no further one.
 
     :param signals: that count as Ctrl-C; a scheduler of jobs sends SIGTERM before it ends one
     :param patient: whether a second one is to change nothing, as in a process whose parent decides
@@ -42,9 +42,12 @@ class Interrupt:
             signal.signal(number, handler)
 
     def _press(self, signum: int, frame: FrameType | None) -> None:
+        if self.pressed and is_repeat(signum):
+            return
         if self.pressed and not self._patient:
             end(signum)
         self.pressed, self.number = True, signum
+        obey(signum)
         if not self._patient:
             # Not print: the signal may have come in the midst of one.
             os.write(2, b"stopping at the end of this update; once more ends it at once\n")
@@ -74,6 +77,9 @@ def training_bar(timesteps: int) -> Iterator[Callable[[int], None]]:
     :param timesteps: decisions until the end
     """
     console = Console(stderr=True)
+    if not console.is_terminal:
+        yield lambda _: None
+        return
     columns = (
         TextColumn("training"),
         BarColumn(),
@@ -81,6 +87,6 @@ def training_bar(timesteps: int) -> Iterator[Callable[[int], None]]:
         TextColumn("steps"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:
+    with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task("training", total=timesteps)
         yield lambda done: bar.update(task, completed=done)

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from agents.files import RUN_RECORD
+from agents.files import CHECKPOINT, RUN_RECORD
 from agents.settings import Settings
 from wisp_gym._files import read_bytes
 from wisp_gym._json import parse_json
@@ -76,3 +76,20 @@ def read(folder: Path) -> RunRecord:
     if found != FORMAT:
         raise InputError(f"{path}: format {shown(found)} is not known; this version reads format {FORMAT}")
     return build(RunRecord, fields, str(path))
+
+
+def kept(folder: Path) -> str:
+    """Return what there is of a run that has ended, and the command that goes on with it.
+
+    :param folder: the run's
+    """
+    try:
+        complete = read(folder).complete
+    except InputError:
+        return f"nothing of {folder} has been kept: start it anew"
+    resume = f"train.py --resume {folder}"
+    if complete:
+        return f"the model is in {folder}; {resume} makes what is missing of the comparison"
+    if (folder / CHECKPOINT).exists():
+        return f"{resume} goes on from its last checkpoint"
+    return f"{resume} begins it again, there is no checkpoint yet"

@@ -17,6 +17,7 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from wisp_gym.envs import EdgeCloudVector
 from wisp_gym.envs.capture import capture, restore
+from wisp_gym.envs.kept import numbers, part
 from wisp_gym.envs.vector import check_actions
 
 _NOTHING: dict[str, Any] = {}
@@ -107,10 +108,12 @@ class VectorAdapter(VecEnv):
     def restore(self, arrays: dict[str, NDArray[Any]]) -> None:
         """Put back what `capture` returned for an adapter of the same arguments.
 
-        :raises InputError: it was another number of copies
+        :raises InputError: it was another number of copies, or no state of them
         """
         restore(self.vector, arrays)
-        self.returns[:], self.lengths[:] = arrays["adapter.returns"], arrays["adapter.lengths"]
+        lengths = numbers(arrays, "adapter.lengths", self.num_envs, 0, 2**60)
+        returns = part(arrays, "adapter.returns", np.float64, self.num_envs)
+        self.returns[:], self.lengths[:] = returns, lengths
 
     def close(self) -> None:
         """Nothing is held open."""

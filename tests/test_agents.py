@@ -235,7 +235,7 @@ def test_the_record_says_what_was_trained(model: Path) -> None:
     assert (record.scenario, record.overrides, record.seed) == ("quickstart", ("fleet.devices=4",), 0)
     assert record.complete
     assert record.timesteps == 512
-    assert record.versions["torch"] == torch.__version__
+    assert record.versions["torch"].split("+")[0] == torch.__version__.split("+")[0]
 
 
 def test_loading_imports_neither_torch_nor_the_learner() -> None:

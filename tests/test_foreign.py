@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import tracemalloc
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -224,3 +226,76 @@ def test_the_name_says_how_the_environment_was_set_up(tmp_path: Path) -> None:
     for wrong in ("hold=61", "hold=x", "control=none", "speed=2"):
         with pytest.raises(InputError, match=r"ppo\.zip"):
             resolve(f"{path}:{wrong}")
+
+
+def packed(path: Path, packing: int = zipfile.ZIP_DEFLATED, **changes: bytes) -> bytes:
+    """A model's zip with compressed members, some of them replaced."""
+    content = members(path) | {name.replace("_pth", ".pth"): new for name, new in changes.items()}
+    with zipfile.ZipFile(path, "w", packing) as archive:
+        for name, data in content.items():
+            archive.writestr(name, data)
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize("packing", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA], ids=["bzip2", "lzma"])
+def test_other_packings_are_refused(tmp_path: Path, packing: int) -> None:
+    path, _ = saved(tmp_path)
+    packed(path, packing)
+    with pytest.raises(InputError, match=r"data is packed by method \d+; allowed: stored or deflated"):
+        resolve_trusted(str(path))
+    packed(path)
+    assert resolve_trusted(str(path)).name == "ppo.zip"
+
+
+def test_flipped_bytes_of_a_compressed_member_are_one_line(tmp_path: Path) -> None:
+    path, _ = saved(tmp_path)
+    whole = packed(path)
+    with zipfile.ZipFile(path) as archive:
+        entry = archive.getinfo("data")
+    begin = entry.header_offset + 30 + len("data")
+    generator = np.random.default_rng(11)
+    for _ in range(60):
+        content = bytearray(whole)
+        for at in generator.integers(begin, begin + entry.compress_size, 3):
+            content[at] ^= int(generator.integers(1, 256))
+        path.write_bytes(content)
+        with pytest.raises(InputError, match=r"damaged|name no policy") as caught:
+            foreign.load(path, trusted=False)
+        assert "\n" not in str(caught.value)
+
+
+def test_a_bomb_is_refused_before_it_takes_memory(tmp_path: Path) -> None:
+    path, _ = saved(tmp_path)
+    packed(path, data=bytes(2**28))
+    tracemalloc.start()
+    for trusted in (False, True):
+        with pytest.raises(InputError, match="data holds more than 16 MiB; allowed"):
+            foreign.load(path, trusted)
+    assert tracemalloc.get_traced_memory()[1] < 2**26
+    # The same that says it is small: what comes out is cut at what was said, and its sum is wrong.
+    content = path.read_bytes()
+    content = content.replace((2**28).to_bytes(4, "little"), (1000).to_bytes(4, "little"))
+    path.write_bytes(content)
+    tracemalloc.reset_peak()
+    with pytest.raises(InputError, match="damaged"):
+        foreign.load(path, trusted=False)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2**26
+
+
+def test_a_bomb_in_the_weights_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, _ = saved(tmp_path)
+    assert resolve_trusted(str(path)).name == "ppo.zip"
+    monkeypatch.setitem(foreign.MOST_BYTES, "policy.pth", 2**22)
+    whole = path.read_bytes()
+    rewritten(path, policy_pth=bytes(2**22 + 1))
+    with pytest.raises(InputError, match=r"policy\.pth holds more than 4 MiB"):
+        resolve_trusted(str(path))
+    path.write_bytes(whole)
+    inner = io.BytesIO()
+    with zipfile.ZipFile(inner, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("archive/data/0", bytes(2**22 + 1))
+    rewritten(path, policy_pth=inner.getvalue())
+    with pytest.raises(InputError, match=r"policy\.pth holds more than 4 MiB"):
+        resolve_trusted(str(path))

@@ -14,10 +14,24 @@ import pytest
 
 import train
 from agents.vector import VectorAdapter
+from wisp_gym import signals
 
 QUICK = (
     *("--scenario", "quickstart"),
-    *("--set", "fleet.devices=8", "--set", "episode_s=5", "--validation-seeds", "0", "--timesteps", "256"),
+    *(
+        "--set",
+        "fleet.devices=8",
+        "--set",
+        "episode_s=5",
+        "--set",
+        "horizon_s=90",
+        "--set",
+        "warmup_s=20",
+        "--validation-seeds",
+        "0",
+        "--timesteps",
+        "256",
+    ),
     *("--agent-set", "rollout_steps=128", "--agent-set", "batch_size=64", "--envs", "2"),
     *("--agent-set", "validation_every=0"),
 )
@@ -129,12 +143,34 @@ def test_two_presses_of_ctrl_c_end_it_at_once(
 ) -> None:
     def step(self: VectorAdapter) -> Any:
         os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.2)
         os.kill(os.getpid(), signal.SIGINT)
 
+    monkeypatch.setattr(signals, "REPEAT_S", 0.1)
     monkeypatch.setattr(VectorAdapter, "step_wait", step)
     assert train.main([*QUICK, "--out", "run"]) == 130
     assert "interrupted" in capsys.readouterr().err
     assert not (tmp_path / "run" / "model.json").exists()
+
+
+def test_a_signal_that_comes_twice_at_once_is_one(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """`timeout` sends it to the process, then to the group that the process is in."""
+    plain_step = VectorAdapter.step_wait
+    told: list[int] = []
+
+    def step(self: VectorAdapter) -> Any:
+        if not told:
+            told.append(1)
+            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), signal.SIGTERM)
+        return plain_step(self)
+
+    monkeypatch.setattr(VectorAdapter, "step_wait", step)
+    assert train.main([*QUICK, "--timesteps", "100000", "--out", "run"]) == 143
+    assert "train.py --resume run" in capsys.readouterr().err
+    assert not json.loads((tmp_path / "run" / "model.json").read_text())["complete"]
 
 
 def test_several_seeds_are_the_runs_one_by_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,4 +1,9 @@
-"""Ctrl-C and SIGTERM on the command line: the first ends the work in good order, a further one at once."""
+"""Ctrl-C and SIGTERM on the command line: the first ends the work in good order, a further one at once.
+
+One signal may come twice: `timeout` sends it to the process and then to the group that the process is in. So
+the same signal again within REPEAT_S of the first is the first one; nobody presses Ctrl-C again that soon and
+means it.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +11,7 @@ import multiprocessing
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing import connection, resource_tracker
@@ -14,6 +20,12 @@ from types import FrameType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 """What a person at the terminal sends, and what a scheduler of jobs sends before it ends one."""
+
+REPEAT_S = 1.0
+"""The same signal again within this time is the same request."""
+
+_first: tuple[int, float] | None = None
+"""The signal that was obeyed last, and when it came (monotonic clock, s)."""
 
 
 class Ended(KeyboardInterrupt):
@@ -49,6 +61,23 @@ def endings() -> Iterator[None]:
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
 
+def obey(number: int) -> None:
+    """Note that a signal is obeyed: the same one right after it is no further one.
+
+    :param number: the signal's
+    """
+    global _first
+    _first = (number, time.monotonic())
+
+
+def is_repeat(number: int) -> bool:
+    """Return whether a signal is the one obeyed last, delivered once more.
+
+    :param number: the signal's
+    """
+    return _first is not None and _first[0] == number and time.monotonic() - _first[1] < REPEAT_S
+
+
 def end(number: int, frame: FrameType | None = None) -> None:
     """Raise `Ended`; from now on a further signal ends the process at once.
 
@@ -57,6 +86,7 @@ def end(number: int, frame: FrameType | None = None) -> None:
     """
     for other in SIGNALS:
         signal.signal(other, end_at_once)
+    obey(number)
     raise Ended(number)
 
 
@@ -89,11 +119,13 @@ def _end_importing(number: int, frame: FrameType | None) -> None:
 
 
 def end_at_once(number: int, frame: FrameType | None = None) -> None:
-    """End the process and the processes that it started, without tidying up.
+    """End the process and the processes that it started, without tidying up; a repeat changes nothing.
 
     :param number: the signal's
     :param frame: where it came; unused
     """
+    if is_repeat(number):
+        return
     for child in multiprocessing.active_children():
         child.kill()
     os._exit(128 + number)

@@ -135,7 +135,7 @@ def main(arguments: Sequence[str], about: str) -> int:
     total = {
         outcome: sum(count for (_, got), count in counts.items() if got == outcome) for outcome in OUTCOMES
     }
-    facts = {"inputs": sum(counts.values()), "seed": options.seed} | total
+    facts: dict[str, Any] = {"inputs": sum(counts.values()), "seed": options.seed} | total
     facts |= {"longest_s": round(longest_s, 1), "largest_mib": largest >> 20}
     print(json.dumps(facts))
     return int(any(total[outcome] for outcome in OUTCOMES if outcome not in GOOD))

@@ -13,7 +13,7 @@ from benchmarks.fuzz import bases, python_answers, words
 from benchmarks.fuzz.damage import spoil, spoil_bytes, spoil_table
 from benchmarks.fuzz.odd import TEXTS, Raw, as_text, odd_value, short
 from benchmarks.fuzz.trials import Input
-from benchmarks.fuzz.weights import spoil_checkpoint, spoil_weights
+from benchmarks.fuzz.weights import spoil_checkpoint, spoil_weights, spoil_zip
 
 POLICIES = (
     "wisp",
@@ -199,7 +199,10 @@ def agent(rng: random.Random, folder: Path, prepared: Path) -> Input:
 
 
 def model(rng: random.Random, folder: Path, prepared: Path) -> Input:
-    """A trained model: its record, or its weights."""
+    """A trained model: its record, its weights, or a zip of stable-baselines3."""
+    if rng.random() < 0.3:
+        what, trust = spoil_zip(folder / "mine.zip", rng), rng.choice(((), ("--trust",)))
+        return _evaluate("model", what, "--policy", "wisp", "mine.zip", *trust, *WORLD)
     mine, good = folder / "mine", prepared / "model"
     mine.mkdir()
     record, weights = json.loads((good / "model.json").read_text()), (good / "model.safetensors").read_bytes()
@@ -216,9 +219,7 @@ def run(rng: random.Random, folder: Path, prepared: Path) -> Input:
     """A run that was stopped: its record, its checkpoint, its validation so far."""
     mine = folder / "mine"
     shutil.copytree(prepared / "run", mine)
-    name = rng.choice(
-        ("run.json", "run.json", "checkpoint.safetensors", "checkpoint.safetensors", "tensorboard")
-    )
+    name = rng.choice(("run.json", "run.json", *["checkpoint.safetensors"] * 4, "tensorboard"))
     path = mine / name
     if name == "run.json":
         record = json.loads(path.read_text())

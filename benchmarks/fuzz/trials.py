@@ -271,7 +271,8 @@ def _outcome(code: int, said: str, changed: bool, told: bool) -> str:
         return "success" if told and not said else "unclear"
     if changed:
         return "wrote"
-    lines = said.split("\n")
+    # A warning that the user asked for a risk comes before the line of error.
+    lines = [line for line in said.split("\n") if not line.startswith("--trust: ")]
     one_line = len(lines) == 2 and not lines[1] and lines[0].isprintable() and len(lines[0]) <= LONGEST_LINE
     return "refused" if code == 2 and one_line and lines[0].startswith("error: ") else "unclear"
 

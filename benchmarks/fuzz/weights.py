@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import random
+import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -78,9 +80,12 @@ def _odd_tensors(weights: bytes, rng: random.Random) -> tuple[bytes, str]:
 
 def spoil_checkpoint(path: Path, rng: random.Random) -> str:
     """Damage a checkpoint, most often in its header's JSON, and return what is wrong."""
+    chance = rng.random()
+    if chance < 0.4:
+        return f"{path.name}: {_odd_numbers(path.parent, rng)}"
     content = path.read_bytes()
     path.unlink()
-    if rng.random() < 0.3:
+    if chance < 0.6:
         return spoil_bytes(path, content, rng)
     size = int.from_bytes(content[:8], "little")
     header = json.loads(content[8 : 8 + size])
@@ -94,3 +99,47 @@ def spoil_checkpoint(path: Path, rng: random.Random) -> str:
     text = json.dumps(header).encode()
     path.write_bytes(len(text).to_bytes(8, "little") + text + content[8 + size :])
     return f"{path.name}: {what}"
+
+
+ODD_NUMBERS = (10**11, -(10**11), 2**62, -(2**62), 2**63 - 1, -(2**63), -1, 0, 1, 2, 5, 7, 33, 64, 10**6)
+
+
+def _odd_numbers(folder: Path, rng: random.Random) -> str:
+    """Write a run's checkpoint again with another whole number in it, and return where."""
+    from agents import checkpoint
+
+    kept = checkpoint.load(folder)
+    assert kept is not None
+    name = rng.choice([name for name, array in kept.arrays.items() if array.nbytes >= 8])
+    content = bytearray(kept.arrays[name].tobytes())
+    at, value = 8 * rng.randrange(len(content) // 8), rng.choice(ODD_NUMBERS)
+    content[at : at + 8] = value.to_bytes(8, "little", signed=True)
+    array = np.frombuffer(content, kept.arrays[name].dtype).reshape(kept.arrays[name].shape)
+    checkpoint.save(folder, replace(kept, arrays=kept.arrays | {name: array}))
+    return f"{name}, byte {at}: {value}"
+
+
+def spoil_zip(path: Path, rng: random.Random) -> str:
+    """Write a zip that passes for a model of stable-baselines3 and is damaged, or far too large."""
+    fields = {"policy_class": 1, "observation_space": 2, "note": "x" * 3000}
+    members = {"data": json.dumps(fields).encode(), "policy.pth": b"no weights" * 400}
+    packing = rng.choice((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA))
+    what = rng.choice(("bytes", "bytes", "file", "bomb", "lying bomb", "nothing"))
+    size = 2**30 + 7 if packing == zipfile.ZIP_DEFLATED else 2**26 + 7
+    if "bomb" in what:
+        members[rng.choice(("data", "data", "policy.pth"))] = bytes(size)
+    with zipfile.ZipFile(path, "w", packing, compresslevel=1) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    good = path.read_bytes()
+    if what == "lying bomb":
+        path.write_bytes(good.replace(size.to_bytes(4, "little"), (500).to_bytes(4, "little")))
+    elif what == "file":
+        path.unlink()
+        return spoil_bytes(path, good, rng)
+    elif what == "bytes":
+        flipped = bytearray(good)
+        for _ in range(rng.choice((1, 1, 3, 20))):
+            flipped[rng.randrange(len(good))] = rng.randrange(256)
+        path.write_bytes(flipped)
+    return f"{path.name}: packed by method {packing}, {what}"

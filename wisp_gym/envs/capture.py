@@ -10,8 +10,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from wisp_gym.envs.episode import MOST_EPISODE, MOST_SEED
+from wisp_gym.envs.kept import WHAT, bins, check_row, check_rows, check_snapshot, numbers, part, records
 from wisp_gym.envs.rows import ROW_FIELDS, Stack
 from wisp_gym.errors import InputError
+from wisp_gym.pipeline.consistency import check_range, limits
+from wisp_gym.pipeline.ranges import FLAG
+from wisp_gym.scenario.schema import MAX_DEVICES
+from wisp_gym.world.size import MEMORY_LIMIT
 
 if TYPE_CHECKING:
     from wisp_gym.envs.vector import EdgeCloudVector
@@ -81,46 +87,72 @@ def capture(vector: EdgeCloudVector) -> dict[str, Array]:
 def restore(vector: EdgeCloudVector, arrays: dict[str, Array]) -> None:
     """Put a vector back to where `capture` was called on one with the same arguments.
 
-    :param arrays: what `capture` returned
-    :raises InputError: they are of another number of copies or another scenario
+    :param arrays: what `capture` returned; it is checked, as it may come from a file
+    :raises InputError: they are of another number of copies or another scenario, or no state of any
     """
     if len(arrays.get("numbers", ())) != vector.num_envs:
-        raise InputError(f"kept environments: {len(arrays.get('numbers', ()))}; allowed: {vector.num_envs}")
-    vector.seeds = [None if seed < 0 else int(seed) for seed in arrays["seeds"]]
-    vector.numbers = [int(number) for number in arrays["numbers"]]
-    vector.fleets = [int(count) or None for count in arrays["fleets"]]
-    vector.stack = Stack(vector.num_envs)
-    # Rows have room for the largest world so far, which need not be among those that are laid out here.
-    vector.stack.room |= dict(zip(vector.stack.room, arrays["room"].tolist(), strict=True))
-    for i in range(vector.num_envs):
-        seed = vector.seeds[i]
-        assert seed is not None
-        begun = vector.episodes.laid_out(seed, vector.environment + i, vector.numbers[i], vector.fleets[i])
-        vector.stack.take(i, begun)
+        raise InputError(f"{WHAT}: {len(arrays.get('numbers', ()))}; allowed: {vector.num_envs}")
+    _lay_out(vector, arrays)
     bank = vector.stack.bank
     assert bank is not None
-    events = bank.rows["events"].copy()
-    bank.rows[:] = arrays["rows"].view(bank.rows.dtype)
-    bank.rows["events"] = events
+    rows = records(arrays, "rows", bank.rows)
+    check_rows(rows, bank.rows)
+    bank.rows[:] = rows
     for i in range(vector.num_envs):
         _restore_row(vector, i, arrays)
-    vector.over[:] = arrays["over"] == 1
-    vector.obs[:] = arrays["obs"]
+    over = part(arrays, "over", np.uint8, vector.num_envs)
+    check_range(f"{WHAT}: over", over, FLAG, {})
+    vector.over[:] = over == 1
+    obs = arrays.get("obs", np.zeros(0))
+    if obs.dtype != vector.obs.dtype or obs.shape != vector.obs.shape or not np.isfinite(obs).all():
+        raise InputError(f"{WHAT}: obs; allowed: finite {vector.obs.dtype} of shape {vector.obs.shape}")
+    vector.obs[:] = obs
     vector.begun[:] = True
 
 
+def _lay_out(vector: EdgeCloudVector, arrays: dict[str, Array]) -> None:
+    """Draw the worlds again, in rows of the same room as before."""
+    count = vector.num_envs
+    seeds = numbers(arrays, "seeds", count, 0, MOST_SEED)
+    episodes = numbers(arrays, "numbers", count, 0, MOST_EPISODE)
+    most = 0 if vector.scenario.open_loop else MAX_DEVICES
+    fleets = [devices or None for devices in numbers(arrays, "fleets", count, 0, most)]
+    stack = Stack(count)
+    # Rows have room for the largest world so far, which need not be among those that are laid out here.
+    room = numbers(arrays, "room", len(stack.room), 0, MEMORY_LIMIT)
+    stack.room |= dict(zip(stack.room, room, strict=True))
+    for i in range(count):
+        begun = vector.episodes.laid_out(seeds[i], vector.environment + i, episodes[i], fleets[i])
+        stack.take(i, begun)
+    vector.seeds, vector.numbers, vector.fleets, vector.stack = list(seeds), episodes, fleets, stack
+
+
 def _restore_row(vector: EdgeCloudVector, i: int, arrays: dict[str, Array]) -> None:
-    """Put one copy's state back."""
-    bank = vector.stack.bank
+    """Put one copy's state back, and check it."""
+    bank, begun = vector.stack.bank, vector.stack.begun[i]
     assert bank is not None
+    assert begun is not None
+    simulation, control = begun.simulation, bank.control[i].copy()
+    own = simulation.state._asdict()
     for name in KEPT:
-        _get(arrays, f"{i}.{name}", getattr(bank, name)[i], name in _HISTOGRAMS)
-    simulation = vector.simulation(i)
+        into = own.get(name, getattr(bank, name)[i])
+        if name in _HISTOGRAMS:
+            bins(arrays, f"{i}.{name}", into)
+        else:
+            into[...] = records(arrays, f"{i}.{name}", into)
+    check_row(bank, i, begun, control)
     snapshot: dict[str, Any] = {}
     for name in _SNAPSHOT:
-        snapshot[name] = np.zeros_like(getattr(simulation.state, name))
-        _get(arrays, f"{i}.snapshot.{name}", snapshot[name], name in _HISTOGRAMS)
-    snapshot |= dict(zip(_NUMBERS, arrays[f"{i}.snapshot"].tolist(), strict=True))
+        snapshot[name] = np.zeros_like(own[name])
+        if name in _HISTOGRAMS:
+            bins(arrays, f"{i}.snapshot.{name}", snapshot[name])
+        else:
+            snapshot[name][...] = records(arrays, f"{i}.snapshot.{name}", snapshot[name])
+    counts = part(arrays, f"{i}.snapshot", np.int64, len(_NUMBERS))
+    snapshot |= dict(zip(_NUMBERS, counts.tolist(), strict=True))
+    world = simulation.world
+    bounds = limits(world.arrays, simulation.state, world.horizon_ns)
+    check_snapshot(f"{WHAT}: {i}.snapshot", snapshot, bounds)
     simulation.snapshot = snapshot
 
 
@@ -137,15 +169,3 @@ def _put(arrays: dict[str, Array], name: str, array: Array, sparse: bool) -> Non
         arrays[f"{name}.at"], arrays[f"{name}.values"] = places, flat[places]
     else:
         arrays[name] = _as_bytes(array)
-
-
-def _get(arrays: dict[str, Array], name: str, into: Array, sparse: bool) -> None:
-    """Fill an array, from its beginning, with what was kept of it."""
-    if sparse:
-        into[...] = 0
-        into.reshape(-1)[arrays[f"{name}.at"]] = arrays[f"{name}.values"]
-        return
-    kept = arrays[name].view(into.dtype).reshape(-1, *into.shape[1:])
-    if len(kept) > len(into):
-        raise InputError(f"kept environments: {name} has {len(kept)} entries; allowed: {len(into)}")
-    into[: len(kept)] = kept
