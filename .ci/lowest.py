@@ -2,6 +2,7 @@
 """Print the lowest version that pyproject.toml allows of every dependency, as constraints for pip.
 
     python .ci/lowest.py > lowest.txt && PIP_CONSTRAINT=lowest.txt pip install -e '.[test]'
+    python .ci/lowest.py torch  # all but torch, whose oldest release comes with gigabytes of CUDA
 
 Each lower bound must be a version that exists, so that what is claimed is what is tested.
 """
@@ -11,7 +12,7 @@ from __future__ import annotations
 import re
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,11 +39,15 @@ def lowest(text: str) -> str:
     return f"{match[1]}=={match[2]}"
 
 
-def main() -> None:
-    """Print them, sorted."""
+def main(left_out: Sequence[str] = ()) -> None:
+    """Print them, sorted.
+
+    :param left_out: packages not to print
+    """
     project = tomllib.loads(PROJECT.read_text(encoding="utf-8"))
-    sys.stdout.writelines(f"{line}\n" for line in sorted({lowest(text) for text in ranges(project)}))
+    lines = {lowest(text) for text in ranges(project)}
+    sys.stdout.writelines(f"{line}\n" for line in sorted(lines) if line.split("==")[0] not in left_out)
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])
