@@ -25,8 +25,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wisp_gym._parser import complain
-from wisp_gym.command_line import DEFAULT_SCENARIO, OneLineParser, listed, parser, seed_list
+from wisp_gym.command_line import OneLineParser, listed, parser, seed_list
 from wisp_gym.errors import InputError, told
+from wisp_gym.option_rules import check_together
 from wisp_gym.signals import endings, exit_code, importing, leave
 
 if TYPE_CHECKING:
@@ -50,81 +51,6 @@ FAILED, INPUT_ERROR, INTERRUPTED = 1, 2, 130
 LOAD_PARTIAL = ("capacity.partial.csv", "loads.partial.csv", "grid.partial.csv")
 
 
-def check_together(options: argparse.Namespace) -> None:
-    """Refuse options that contradict each other."""
-    many, old = options.capacity or options.loads is not None, options.plot_from is not None
-    again = options.rescore is not None
-    wrong = [
-        *log_rules(options),
-        (
-            not (old or again or options.tune or options.grid or options.policy),
-            "--policy: at least one is needed",
-        ),
-        (options.grid and bool(options.policy), "--grid runs all pairs: no --policy; --drafters narrows it"),
-        (
-            options.grid and (many or old or options.tune or options.per_class),
-            "--grid stands alone: no --capacity, --loads, --tune, --plot-from, --per-class",
-        ),
-        (
-            not options.grid and (options.drafters is not None or options.schedulers is not None),
-            "--drafters, --schedulers: only with --grid",
-        ),
-        (options.tune and bool(options.policy), "--tune searches constant actions: no --policy"),
-        (options.tune and options.per_class, "--tune shows no classes: no --per-class"),
-        (
-            options.tune and (many or old or options.plot),
-            "--tune stands alone: no --capacity, --loads, --plot",
-        ),
-        (old and bool(options.policy), "--plot-from draws what is there: no --policy"),
-        (old and many, "--plot-from draws what is there: no --capacity, no --loads"),
-        (options.capacity and options.loads is not None, "--capacity finds the loads itself: no --loads"),
-        (many and options.devices is not None, "--capacity and --loads vary the fleet: no --devices"),
-        (options.kinds is not None and not many, "--class: only with --capacity or --loads"),
-        (
-            options.trace_out is not None and (many or old or options.grid),
-            "--trace-out shows a plain comparison: no --capacity, no --loads, no --grid, no --plot-from",
-        ),
-        (
-            options.trace_window is not None and options.trace_out is None,
-            "--trace-window: the window of a trace; --trace-out names its file",
-        ),
-    ]
-    for is_wrong, message in wrong:
-        if is_wrong:
-            raise InputError(message)
-
-
-def log_rules(options: argparse.Namespace) -> list[tuple[bool, str]]:
-    """Return what of the options on event logs is wrong, and what to say then."""
-    other = options.capacity or options.grid or options.tune or options.plot_from is not None
-    again, new = options.rescore is not None, options.log_out is not None
-    given = {
-        "--policy": options.policy,
-        "--seeds": options.seeds,
-        "--devices": options.devices,
-        "--horizon": options.horizon,
-        "--loads": options.loads,
-        "--class": options.kinds,
-        "--log-out": options.log_out,
-        "--trace-out": options.trace_out,
-        "--scenario": None if options.scenario == DEFAULT_SCENARIO else options.scenario,
-    }
-    refused = [name for name, value in given.items() if value is not None]
-    return [
-        (
-            new and (other or again),
-            "--log-out goes with a plain comparison and --loads: no --capacity, --grid, --tune, --rescore, "
-            "--plot-from",
-        ),
-        (
-            options.log_format is not None and not new,
-            "--log-format: the form of event logs; --log-out names their folder",
-        ),
-        (again and other, "--rescore stands alone: no --capacity, --grid, --tune, --plot-from"),
-        (again and bool(refused), f"--rescore scores what the logs hold: no {', '.join(refused)}"),
-    ]
-
-
 def overrides(options: argparse.Namespace) -> list[str]:
     """Return the changes to the scenario."""
     shortcuts = {"fleet.devices": options.devices, "horizon_s": options.horizon}
@@ -141,7 +67,7 @@ def resolver(options: argparse.Namespace) -> Resolve:
     if not options.trust:
         return resolve
     for name in filter(is_foreign, options.policy):
-        print(f"--trust: loading {name} {WARNING}", file=sys.stderr)
+        say(f"--trust: loading {name} {WARNING}")
     return resolve_trusted
 
 
@@ -173,7 +99,7 @@ def run(options: argparse.Namespace, command: Sequence[str]) -> str:
         traced = evaluation.check_trace(options.trace_out, options.trace_window, loaded)
     jobs = options.jobs or evaluation.usable_cores()
     shown, also = "", None
-    with evaluation.held(folder, evaluation.FILES), logs_of(options) as logs:
+    with evaluation.held(folder, evaluation.FILES), logs_of(options, folder) as logs:
         with progress_bar() as progress:
             comparison = evaluation.compare(
                 loaded,
@@ -213,14 +139,17 @@ def check_record_place(loaded: Scenario, policies: Sequence[str]) -> None:
 
 
 @contextmanager
-def logs_of(options: argparse.Namespace) -> Iterator[EventLogs | None]:
-    """Give a place for event logs, where they are asked for."""
+def logs_of(options: argparse.Namespace, results: Path) -> Iterator[EventLogs | None]:
+    """Give a place for event logs, where they are asked for.
+
+    :param results: the folder of the results, held already
+    """
     from wisp_gym import evaluation
 
     if options.log_out is None:
         yield None
         return
-    with evaluation.event_logs(options.log_out, options.log_format or "parquet") as logs:
+    with evaluation.event_logs(options.log_out, options.log_format or "parquet", results) as logs:
         yield logs
 
 
@@ -242,15 +171,17 @@ def run_rescore(options: argparse.Namespace, command: Sequence[str]) -> str:
     facts = logs[0].facts
     name = ["rescored", *facts.policies, *map(str, facts.loads), *changes]
     folder = options.out or evaluation.default_folder(logs[0].scenario().name, name)
-    evaluation.check_writable(folder, ("metrics.csv", "summary.json", "loads.csv", "manifest.json"))
+    names = ("metrics.csv", "summary.json", "loads.csv", "manifest.json")
+    evaluation.check_writable(folder, names)
     jobs = options.jobs or evaluation.usable_cores()
-    with progress_bar() as progress:
-        rescored = evaluation.rescore(logs, changes, jobs, progress)
-    if isinstance(rescored, evaluation.LoadSweep):
-        table = evaluation.render_loads(rescored)
-    else:
-        table = evaluation.render(rescored, options.per_class)
-    evaluation.save_rescored(rescored, logs, changes, folder, command, jobs, started)
+    with evaluation.held(folder, names):
+        with progress_bar() as progress:
+            rescored = evaluation.rescore(logs, changes, jobs, progress)
+        if isinstance(rescored, evaluation.LoadSweep):
+            table = evaluation.render_loads(rescored)
+        else:
+            table = evaluation.render(rescored, options.per_class)
+        evaluation.save_rescored(rescored, logs, changes, folder, command, jobs, started)
     judged = f", judged with {', '.join(changes)}" if changes else ""
     drawn = f"\n{draw(folder)}" if options.plot else ""
     return f"{table}\n\nread from {len(logs)} event logs{judged}; the rows are in {folder}{drawn}"
@@ -279,7 +210,7 @@ def run_loads(options: argparse.Namespace, command: Sequence[str]) -> str:
     who, seeds = (options.policy, kinds), options.seeds or seed_list("5")
     kept = kept_when_interrupted(folder, options.log_out is not None)
     held = evaluation.held(folder, (*names, *LOAD_PARTIAL))
-    with held, kept, logs_of(options) as logs, progress_bar() as progress:
+    with held, kept, logs_of(options, folder) as logs, progress_bar() as progress:
         place = evaluation.Workplace(folder, jobs, progress, logs)
         if options.capacity:
             study = evaluation.measure_capacity(loaded, *who, seeds, resolve, candidates, place)

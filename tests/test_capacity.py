@@ -212,6 +212,20 @@ def test_provenance_follows_files_that_a_policy_names(tiny: Scenario, tmp_path: 
     assert provenance(tiny, "wisp", ("wisp",), resolve) != provenance(tiny, "wisp", ("sled",), resolve)
 
 
+def test_provenance_is_not_touched_by_other_files(
+    tiny: Scenario, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`specdec+++fcfs` has an empty part between its signs, which is no path."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "predictor").mkdir()
+    found = set()
+    for text in ("one", "two"):
+        for other in (tmp_path / "notes.txt", tmp_path / "predictor" / "notes.txt"):
+            other.write_text(text)
+        found |= {provenance(tiny, name, (name,), resolve) for name in ("specdec+++fcfs", "predictor+fcfs")}
+    assert len(found) == 2
+
+
 def test_the_best_is_chosen_at_every_load(tiny: Scenario, tmp_path: Path) -> None:
     kinds = fleet_kinds(tiny, ("mix",))
     sweep = sweep_loads(tiny, ["wisp:best"], kinds, (2, 12), (0,), resolve, candidates, Workplace(tmp_path))

@@ -97,8 +97,8 @@ def test_the_protocols_are_what_the_classes_follow() -> None:
         Wait(math.inf),  # type: ignore[arg-type]
         Wait("later"),  # type: ignore[arg-type]
         Wait(None),  # type: ignore[arg-type]
-        lambda view: Wait(view.now_ns),
-        lambda view: Wait(view.now_ns + 0.5),
+        pytest.param(lambda view: Wait(view.now_ns), id="until now"),
+        pytest.param(lambda view: Wait(view.now_ns + 0.5), id="until a part of a nanosecond"),
     ],
     ids=lambda answer: "a wait" if callable(answer) else repr(answer),  # the same in every process
 )

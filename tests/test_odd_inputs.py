@@ -24,7 +24,10 @@ from wisp_gym._parser import OneLineParser
 from wisp_gym.command_line import parser
 from wisp_gym.envs import EdgeCloud
 from wisp_gym.errors import InputError, one_line
+from wisp_gym.evaluation.load_rows import LoadRows
 from wisp_gym.evaluation.output import check_writable
+from wisp_gym.evaluation.spec import Row
+from wisp_gym.metrics.glossary import GLOSSARY
 from wisp_gym.profiles.load import DATA
 from wisp_gym.profiles.predictor import read_predictor
 
@@ -309,6 +312,23 @@ def test_what_an_environment_refuses_leaves_no_trace(copies: int) -> None:
 def test_a_wrong_argument_of_an_environment_is_refused(name: str, value: Any) -> None:
     with pytest.raises(InputError, match=name):
         EdgeCloud(**({"scenario": "quickstart"} | {name: value}))
+
+
+def test_a_name_that_does_not_print_is_refused() -> None:
+    with pytest.raises(InputError, match=r"name: .* printable"):
+        scenario.load("quickstart", ['name="\\e[31mred"'])
+
+
+def test_finished_rows_without_a_metric_are_left_aside(tmp_path: Path) -> None:
+    given = {("mix", "wisp"): "same"}
+    metrics = dict.fromkeys(GLOSSARY, 1.0) | {"devices": 2.0}
+    rows = LoadRows(tmp_path, "loads.csv", given)
+    rows.add("mix", 2, Row("wisp", "wisp", 0, (0.0, 1.0), metrics))
+    rows.keep()
+    path = tmp_path / rows.unfinished
+    assert LoadRows(tmp_path, "loads.csv", given).taken_over == 1
+    path.write_text(path.read_text().replace("attainment_class_4", "abc", 1))
+    assert LoadRows(tmp_path, "loads.csv", given).taken_over == 0
 
 
 # What would take too long is refused before it is begun.

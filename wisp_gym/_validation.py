@@ -20,6 +20,16 @@ class Checked(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, strict=True)
 
 
+def printable(name: str) -> str:
+    """Return a name that a terminal can show; escapes and marks of direction could pass for something else.
+
+    :raises ValueError: it holds what does not print
+    """
+    if not name.isprintable():
+        raise ValueError(f"{name!a} must be printable text")
+    return name
+
+
 def build(model: type[Model], data: Any, origin: str) -> Model:
     """Return `data` as a `model`.
 

@@ -10,11 +10,12 @@ from pathlib import Path
 
 from wisp_gym._files import read_bytes
 from wisp_gym.evaluation.output import write_together
-from wisp_gym.evaluation.spec import Row
+from wisp_gym.evaluation.spec import Row, Split
 from wisp_gym.evaluation.writers import number
+from wisp_gym.metrics.glossary import GLOSSARY
 
 KEYS = ("fleet", "policy", "controller", "split", "seed", "provenance")
-SPLIT = "test"
+SPLIT: Split = "test"
 MAX_BYTES = 256 << 20
 
 
@@ -76,6 +77,8 @@ class LoadRows:
                     controller, split = line.pop("controller"), line.pop("split")
                     seed, same = int(line.pop("seed")), line.pop("provenance") == self.provenance.get(kind)
                     metrics = {name: float(value or "nan") for name, value in line.items()}
+                    if metrics.keys() != GLOSSARY.keys():
+                        raise ValueError("other metrics than this version's")
                     if same and split == SPLIT:
                         found[self.key(kind, metrics["devices"], seed)] = Row(
                             kind[1], controller, seed, (0.0, metrics["window_s"]), metrics

@@ -16,6 +16,9 @@ from wisp_gym.scenario import Scenario
 
 LENGTH = 16
 
+MODEL_FILES = ("model.json", "model.safetensors")
+"""Of a trained model, in its folder."""
+
 
 def provenance(scenario: Scenario, policy: str, controllers: Sequence[str], resolve: Resolve) -> str:
     """Return 16 hexadecimal digits that differ wherever a row could: scenario, versions, sources, policy.
@@ -53,14 +56,16 @@ def _sources(package: str) -> Iterator[Path]:
 
 
 def _named_files(name: str) -> Iterator[Path]:
-    """Yield the files that a policy's name points to: a model's folder, a controller's file."""
-    for part in [name, *re.split(r"[+:]", name)]:
-        path = Path(part)
+    """Yield the files that a policy's name points to: a model's, a controller's.
+
+    Other files and folders may be called as parts of a name are: of a folder, only a model's files count.
+    """
+    for path in map(Path, filter(None, [name, *re.split(r"[+:]", name)])):
         try:
             if path.is_file():
                 yield path
             elif path.is_dir():
-                yield from sorted(inside for inside in path.rglob("*") if inside.is_file())
+                yield from (path / file for file in MODEL_FILES if (path / file).is_file())
         except (OSError, ValueError):  # too long for a path, or not one at all
             continue
 

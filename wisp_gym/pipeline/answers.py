@@ -38,6 +38,8 @@ def check_scores(value: Any, length: int, who: str = "Drafter") -> npt.NDArray[A
     scores = as_array(value, f"{who}.score")
     if scores.shape != (length,) or scores.dtype.kind not in "iuf" or np.isnan(scores).any():
         given = f"{scores.dtype} of shape {scores.shape}"
+        if scores.dtype.kind == "f" and np.isnan(scores).any():
+            given += f" with {np.isnan(scores).sum()} of them nan"
         raise InputError(f"{who}.score: {given}; allowed: ({length},) numbers, none of them nan")
     return scores
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import AfterValidator, BaseModel, Field
 
-from wisp_gym._validation import Checked
+from wisp_gym._validation import Checked, printable
 
-Name = Annotated[str, Field(min_length=1, max_length=80)]
+Name = Annotated[str, Field(min_length=1, max_length=80), AfterValidator(printable)]
 Status = Literal["measured", "reported", "composed", "assembled", "estimated"]
 
 FLAGGED: tuple[Status, ...] = ("assembled", "estimated")

@@ -7,11 +7,11 @@ from itertools import pairwise
 from statistics import NormalDist
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
-from wisp_gym._validation import Checked
+from wisp_gym._validation import Checked, printable
 
-Name = Annotated[str, Field(min_length=1, max_length=80)]
+Name = Annotated[str, Field(min_length=1, max_length=80), AfterValidator(printable)]
 ProfileName = Annotated[str, Field(min_length=1, max_length=1000)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Rate = Annotated[float, Field(ge=0.001, le=1000)]
